@@ -1,0 +1,33 @@
+"""Scores as text for the terminal."""
+
+import pandas as pd
+
+EXPLAINED = {
+    "mae": "mean absolute error, in the unit of the data",
+    "mse_scaled": "in units of each series' standard deviation",
+    "mae_scaled": "in units of each series' standard deviation",
+    "smape": "per cent",
+    "mase": "in-sample seasonal naive = 1",
+    "wql": "weighted quantile loss",
+    "coverage_80": "should be 0.80",
+    "rmae": "seasonal naive = 1",
+    "skill": "share of seasonal naive's error that is gone",
+}
+
+
+def summary(scores: pd.DataFrame) -> str:
+    """Scores (model, metric, value) as a table: a row a metric, a column a model."""
+    wide = scores.pivot(index="metric", columns="model", values="value")
+    wide = wide.loc[scores["metric"].drop_duplicates(), scores["model"].drop_duplicates()]
+    cells = [
+        [name, *("" if pd.isna(x) else f"{x:,.4g}" for x in row)]
+        for name, row in zip(wide.index, wide.to_numpy(), strict=True)
+    ]
+    rows = [["", *wide.columns], *cells]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        f"{row[0]:<{widths[0]}}"
+        + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
+        for row in rows
+    ]
+    return "\n".join(f"{line}   {EXPLAINED.get(row[0], '')}".rstrip() for line, row in zip(lines, rows, strict=True))

@@ -1,0 +1,78 @@
+"""The console script: picks the command with the standard library alone, so that help answers at once."""
+
+import ast
+import difflib
+import re
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
+COMMANDS = sorted(path.stem for path in (HERE / "command").glob("[a-z]*.py"))
+
+
+def main() -> int:
+    """Runs `forecast <command> key=value ...` and returns the exit code."""
+    command, *rest = sys.argv[1:] or ["--help"]
+    if command in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if command == "--version":
+        print(f"forecast {version('forecast')}")
+        return 0
+    if command == "--commands":  # for tab completion
+        print(*COMMANDS)
+        return 0
+    if command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, 1, 0.5)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        print(f"forecast: no command '{command}'{hint} ({', '.join(COMMANDS)})", file=sys.stderr)
+        return 2
+    if {"-h", "--help"} & set(rest):
+        print(explained(command))
+        return 0
+    from forecast.run import run
+
+    return run(command, rest)
+
+
+def usage() -> str:
+    """The commands, each with the first line of its file."""
+    return "\n".join(
+        [
+            "forecast <command> key=value ...     (forecast <command> --help explains the keys)",
+            "",
+            *(f"  {name:<10} {described(name)}" for name in COMMANDS),
+            "",
+            "  forecast train                                          the bundled load series",
+            "  forecast train data.path=my.csv data.target=[price] horizon=24 context=168",
+            "  forecast train -m backbone=rnn,lstm,gru seed=1,2,3      a sweep, with a ranked table at its end",
+        ]
+    )
+
+
+def described(command: str) -> str:
+    """The first line of a command's docstring, read as text."""
+    tree = ast.parse((HERE / "command" / f"{command}.py").read_text())
+    return (ast.get_docstring(tree) or "").split("\n")[0]
+
+
+def explained(command: str) -> str:
+    """A command's keys: its yaml with the comments, and the parts that its groups choose from."""
+    text = (CONF / f"{command}.yaml").read_text()
+    groups = re.findall(r"^  - (\w+): \[?(\w+)\]?$", text, re.MULTILINE)
+    lines = [f"forecast {command} key=value ...     {described(command)}", ""]
+    lines += text.split("\n\n", 1)[1].rstrip().split("\n")
+    for group, default in groups:
+        parts = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        lines += ["", f"{group}={'|'.join(parts)}"]
+        name = "csv" if group == "data" else default
+        body = (CONF / group / f"{name}.yaml").read_text().rstrip().split("\n")
+        lines += [f"  {group}.{line}" if line[:1].isalpha() else f"  {line}" for line in body if ": {}" not in line]
+    lines += (
+        ["", "-m, --multirun    a sweep over comma-separated values: backbone=rnn,lstm seed=1,2,3"] if groups else []
+    )
+    lines += ["--cfg job         print the composed configuration and stop"]
+    lines += ["--config-dir DIR  a folder with configurations of your own"]
+    return "\n".join(lines)

@@ -1,0 +1,58 @@
+"""fit a model, judge it beside seasonal naive on the test part, save it"""
+
+import logging
+import resource
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+
+def main(config: dict[str, Any], folder: Path | None) -> float:
+    """Writes a run folder and returns the validation score (MAE in scaled units), by which sweeps rank.
+
+    `folder` is the one that a sweep made for this job; alone, a run claims its own.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    from forecast import artifact
+    from forecast.board import figure, tensorboard
+    from forecast.board.summary import summary
+    from forecast.forecaster import Forecaster
+    from forecast.sweep.folder import claimed, stamp
+
+    started = perf_counter()
+    data = config["data"]["name"] or Path(config["data"]["path"] or "data").name.split(".")[0]
+    parts = f"{config['model'].get('name')}-{config['backbone'].get('name')}"
+    wanted = Path(config["folder"] or Path("outputs") / data / parts / stamp())
+    with claimed(wanted, folder) as run:
+        artifact.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+        logging.getLogger().addHandler(logging.FileHandler(run / "train.log"))
+        forecaster = Forecaster.of(config).fit(folder=run)
+        judged = forecaster.judge()
+        record, name = forecaster.fitted.record, forecaster.name
+        forecaster.save(run / "forecaster")
+        artifact.write(run / "forecast.csv", judged.forecasts[name].to_csv(index=False))
+        artifact.write(run / "scores.csv", judged.scores.to_csv(index=False))
+        drawn = figure.fan(judged.forecasts[name], f"{data}: {name}, last forecasts of the test part")
+        artifact.write(run / "forecast.png", figure.png(drawn))
+        own = judged.scores[judged.scores["model"] == name].set_index("metric")["value"].to_dict()
+        final = {f"test/{metric}": value for metric, value in own.items()}
+        final |= {f"score/{key}": record[key] for key in ("val/loss", "val/mae", "val/mse")}
+        if config["logger"]["name"] == "tensorboard":
+            tensorboard.conclude(tensorboard.logger(run), config, final, record["data"], drawn, record["steps"])
+        manifest = {
+            "overrides": dict(x.lstrip("+").split("=", 1) for x in HydraConfig.get().overrides.task if "=" in x),
+            "seed": config["seed"],
+            "score": record["val/mae"],
+            "scores": own,
+            "record": record,
+            "cost": {
+                "seconds": round(perf_counter() - started, 2),
+                "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            },
+            **artifact.environment(),
+        }
+        artifact.write(run / "manifest.json", artifact.plain(manifest))
+    print(f"\n{summary(judged.scores)}\n\ntensorboard --logdir outputs\nrun: {run}")
+    return record["val/mae"]

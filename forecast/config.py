@@ -1,0 +1,104 @@
+"""The yaml tree: where it lies, how it is composed from Python, and what a user meant who mistyped a key."""
+
+import json
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from forecast.error import Refusal, nearest
+
+HERE = Path(__file__).resolve().parent
+CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
+LOCK = threading.RLock()
+
+
+def composed(command: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The configuration of a command as plain types; works inside somebody's own Hydra app and from threads.
+
+    Raises Refusal for an unknown key or part, or a value that Hydra's grammar refuses.
+    """
+    with LOCK:
+        world = GlobalHydra.instance()
+        outer, world.hydra = world.hydra, None
+        try:
+            with initialize_config_dir(str(CONF), version_base="1.3"):
+                found = compose(command, overrides=complete(overrides))
+            return plain(found)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise Refusal(explained(error, command), "config") from error
+        finally:
+            GlobalHydra.instance().hydra = outer
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A composed configuration as dicts and lists, interpolations resolved."""
+    found = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items()}
+
+
+def override(key: str, value: Any) -> str:
+    """`key=value` in Hydra's grammar, with the value's type and every character kept."""
+    if isinstance(value, str):
+        return f"{key}={quoted(value)}"
+    if isinstance(value, Mapping):
+        raise Refusal(f"{key}={value}: name single settings by overrides=['{key}.name=value']", "config")
+    return f"{key}={json.dumps(value)}"
+
+
+def quoted(value: str) -> str:
+    return "'" + value.replace("'", "\\'") + "'"
+
+
+def complete(overrides: Sequence[str]) -> list[str]:
+    """Overrides that Hydra takes: awkward values quoted, and `data.path=...` alone means any CSV, not the default set."""
+    result = [text if text.startswith("-") else readable(text) for text in overrides]
+    keys = [text.split("=", 1)[0].lstrip("+~") for text in result]
+    if "data.path" in keys and not {"data", "experiment"} & set(keys):
+        result.insert(keys.index("data.path"), "data=csv")
+    return result
+
+
+def readable(text: str) -> str:
+    """An override as typed, or with its value quoted where Hydra's grammar would refuse it (`data.path=Größe.csv`)."""
+    try:
+        OverridesParser.create().parse_override(text)
+    except OverrideParseException:
+        key, found, value = text.partition("=")
+        return f"{key}={quoted(value)}" if found else text
+    return text
+
+
+def explained(error: Exception, command: str) -> str:
+    """What Hydra's error means, with the nearest valid key or part."""
+    text = str(error).split("\n", 1)[0]
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        parts = sorted(path.stem for path in (CONF / group).glob("*.yaml")) if group else []
+        return f"{group}={name}: no such part{nearest(name, parts)} ({', '.join(parts)})"
+    unknown = re.search(r"Could not (?:override|append to config) '([^']+)'|Key '([^']+)' is not in struct", text)
+    if unknown is None:
+        group = re.search(r"Could not override '([^']+)'", str(error))
+        return text if group is None else f"{group[1]}: no such key"
+    key = unknown[1] or unknown[2]
+    return f"{key}: no such key{nearest(key.lstrip('+'), keys(command))}"
+
+
+def keys(command: str) -> list[str]:
+    """Every dotted key of a command's default configuration, and its groups."""
+
+    def walk(node: Any, prefix: str) -> list[str]:
+        if not isinstance(node, Mapping):
+            return []
+        return [x for key, value in node.items() for x in (f"{prefix}{key}", *walk(value, f"{prefix}{key}."))]
+
+    return walk(composed(command), "")

@@ -1,0 +1,174 @@
+"""The words that modules share: Window, Shape, Batch, Scaling, and what a backbone and a normalizer promise.
+
+Axes: b windows of a batch, t steps, c channels, p past covariates, f future covariates, s static numbers, k static
+categories, d features of a backbone, w numbers of a head per step and channel, q quantile levels.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from jaxtyping import Bool, Float, Float32, Float64, Int64
+from torch import Tensor
+
+State = tuple[Tensor, ...]
+CONSTANT = 1e-12  # a deviation below this share of the level is rounding, not movement: it is taken as 1
+
+
+def mix(*numbers: int) -> int:
+    """A seed from several numbers: a fixed hash of 63 bits (splitmix64: G. L. Steele et al., 2014)."""
+    state = 0
+    for number in numbers:
+        state = (state + number + 0x9E3779B97F4A7C15) % 2**64
+        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        state = (state ^ state >> 27) * 0x94D049BB133111EB % 2**64
+        state ^= state >> 31
+    return state >> 1
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which steps a window spans: `context` steps seen, `gap` steps skipped, `horizon` steps forecast.
+
+    `stride` is the distance between windows. `anchor` (a local time of day such as "00:00", or None) keeps only the
+    windows whose first target step is at that time.
+    """
+
+    context: int
+    horizon: int
+    stride: int = 1
+    gap: int = 0
+    anchor: str | None = None
+
+    @property
+    def length(self) -> int:
+        return self.context + self.gap + self.horizon
+
+    @property
+    def ahead(self) -> int:
+        """Steps after the cutoff that a window needs."""
+        return self.gap + self.horizon
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The facts that flow from data, window and head to a model; computed once."""
+
+    context: int
+    horizon: int
+    gap: int
+    channels: int
+    past: int
+    future: int
+    static: int
+    cardinalities: tuple[int, ...]
+    season: int
+    series: int
+    width: int
+
+    @property
+    def features(self) -> int:
+        """Columns that a backbone sees at each step of the context."""
+        return self.channels + self.past + self.future
+
+
+class Batch(NamedTuple):
+    """Windows as tensors; what is absent has zero columns.
+
+    `y` and `target` are float64 in data units, filled with the value last seen where not observed. `clock` counts the
+    steps of the local wall clock, so that `clock % season` is the phase. `series` is a slot of Scaling (0: a series
+    not seen in training), `cutoff` the panel's row that was seen last. `weight` is 0 for a window that only fills up
+    a batch; the others carry what makes the mean over ranks of the batch mean the mean over the global batch.
+    """
+
+    y: Float64[Tensor, "b context c"]
+    y_observed: Bool[Tensor, "b context c"]
+    past: Float32[Tensor, "b context p"]
+    past_observed: Bool[Tensor, "b context p"]
+    future: Float32[Tensor, "b length f"]
+    future_observed: Bool[Tensor, "b length f"]
+    target: Float64[Tensor, "b horizon c"]
+    target_observed: Bool[Tensor, "b horizon c"]
+    clock: Int64[Tensor, "b length"]
+    static: Float32[Tensor, "b s"]
+    codes: Int64[Tensor, "b k"]
+    series: Int64[Tensor, " b"]
+    cutoff: Int64[Tensor, " b"]
+    weight: Float32[Tensor, " b"]
+
+    def check(self) -> None:
+        """Asserts what annotations of a NamedTuple can't: dtypes, sizes that agree, and finite numbers."""
+        b, context, c = self.y.shape
+        length, horizon = self.clock.shape[1], self.target.shape[1]
+        assert self.y.dtype == self.target.dtype == torch.float64
+        assert self.past.dtype == self.future.dtype == self.static.dtype == self.weight.dtype == torch.float32
+        assert self.clock.dtype == self.codes.dtype == self.series.dtype == self.cutoff.dtype == torch.int64
+        assert self.y_observed.shape == (b, context, c) and self.target.shape == (b, horizon, c)
+        assert self.past.shape[:2] == (b, context) and self.past_observed.shape == self.past.shape
+        assert self.future.shape[:2] == (b, length) and self.future_observed.shape == self.future.shape
+        assert self.target_observed.shape == self.target.shape and length >= context + horizon
+        assert all(x.shape[0] == b for x in self)
+        assert all(bool(x.isfinite().all()) for x in self if x.is_floating_point())
+
+    def recent(self, context: int) -> "Batch":
+        """The same windows with only the last `context` steps seen."""
+        cut = self.y.shape[1] - context
+        after = {name: getattr(self, name)[:, cut:] for name in CONTEXT_FIELDS} if cut else {}
+        return self._replace(**after)
+
+
+CONTEXT_FIELDS = ("y", "y_observed", "past", "past_observed", "future", "future_observed", "clock")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What was learnt on train rows to bring each series and channel to a common scale: z = (y - loc) / scale.
+
+    `kind` names the scaler. Slot 0 pools all series and serves those not seen in training. float64 throughout.
+    """
+
+    kind: str
+    loc: Float64[Tensor, "slots c"]
+    scale: Float64[Tensor, "slots c"]
+
+    def apply(self, y: Float64[Tensor, "b t c"], series: Int64[Tensor, " b"]) -> Float64[Tensor, "b t c"]:
+        return (y - self.loc[series][:, None]) / self.scale[series][:, None]
+
+    def invert(self, z: Float64[Tensor, "b t c *q"], series: Int64[Tensor, " b"]) -> Float64[Tensor, "b t c *q"]:
+        """Back to data units; `z` may carry a last axis of quantiles."""
+        loc, scale = self.loc[series][:, None], self.scale[series][:, None]
+        if z.ndim == 4:
+            loc, scale = loc[..., None], scale[..., None]
+        return z * scale + loc
+
+    def to(self, device: torch.device) -> "Scaling":
+        return Scaling(self.kind, self.loc.to(device), self.scale.to(device))
+
+
+class Backbone(Protocol):
+    """What reads a sequence: an nn.Module built as `Backbone(features, *, ...)`.
+
+    `size` is the number d of its outputs; with two `directions` the first half reads forward, the second backward.
+    A loop of `step` equals `forward` (of one direction).
+    """
+
+    size: int
+    directions: int
+
+    def __call__(self, x: Float[Tensor, "b t f"], state: State) -> tuple[Float[Tensor, "b t d"], State]: ...
+
+    def step(self, x: Float[Tensor, "b f"], state: State) -> tuple[Float[Tensor, "b d"], State]: ...
+
+    def initial(self, b: int) -> State: ...
+
+
+class Normalizer(Protocol):
+    """What takes a window's own level and spread out: an nn.Module built as `Normalizer(shape, *, ...)`.
+
+    Returns z for the context, and loc and scale of the horizon: forecast = network's output * scale + loc. Always
+    affine with a positive scale, so several compose and quantiles keep their order.
+    """
+
+    def __call__(
+        self, y: Float64[Tensor, "b context c"], observed: Bool[Tensor, "b context c"], clock: Int64[Tensor, "b length"]
+    ) -> tuple[Float64[Tensor, "b context c"], Float64[Tensor, "b steps c"], Float64[Tensor, "b 1 c"]]: ...

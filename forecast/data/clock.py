@@ -1,0 +1,212 @@
+"""The time grid of a data set: stamps <-> whole numbers of steps, local wall-clock steps, calendar features.
+
+A grid is of one of three kinds: steps of fixed length (from nanoseconds to weeks), business days, or months (one,
+three or twelve at a time, named by their first or last day). Stamps with a time zone are put on the grid in UTC when
+a step is shorter than a day, and as local dates from a day upward.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from forecast.error import Refusal
+
+DAY = 86_400_000_000_000  # nanoseconds
+MONTHS = {"MS": (1, 0), "ME": (1, 1), "QS": (3, 0), "QE": (3, 1), "YS": (12, 0), "YE": (12, 1)}  # length, at its end?
+EPOCH = np.datetime64("1970-01-01", "D")
+CALENDAR = ("hour", "weekday", "month", "dayofyear")
+ENOUGH = 0.5  # share of the grid's steps that must be there before a frequency is believed
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A frequency (a pandas alias), a time zone (or None), and where the grid lies between two whole steps."""
+
+    freq: str
+    tz: str | None = None
+    phase: int = 0
+
+    @cached_property
+    def unit(self) -> tuple[str, int, int]:
+        """("ns", length, 0), ("B", 1, 0) or ("M", length, 1 if stamps are last days)."""
+        try:
+            offset = pd.tseries.frequencies.to_offset(self.freq)
+        except ValueError:
+            offset = None
+        if offset is None or offset.n < 1:
+            raise Refusal(
+                f"data.freq={self.freq}: unknown frequency; use a pandas alias such as h, 15min, D, B, W, MS or ME",
+                "freq",
+            )
+        code = offset.rule_code.split("-")[0]
+        if code in MONTHS:
+            return "M", MONTHS[code][0] * offset.n, MONTHS[code][1]
+        if code == "B" and offset.n == 1:
+            return "B", 1, 0
+        if code in ("D", "W"):
+            return "ns", offset.n * DAY * (7 if code == "W" else 1), 0
+        if not isinstance(offset, pd.offsets.Tick):
+            raise Refusal(
+                f"data.freq={self.freq} is not supported; use h, 15min, D, B, W, MS, ME, QS, QE, YS or YE", "freq"
+            )
+        return "ns", offset.nanos, 0
+
+    @property
+    def daily(self) -> bool:
+        """Whether a step is a day or longer."""
+        kind, length, _ = self.unit
+        return kind != "ns" or length >= DAY
+
+    @property
+    def season(self) -> int:
+        """The usual seasonal period: a day for shorter steps, a week of days, a year of weeks, months or quarters."""
+        kind, length, _ = self.unit
+        if kind == "B":
+            return 5
+        if kind == "M":
+            return max(1, 12 // length)
+        if length < DAY:
+            return round(DAY / length)
+        return max(1, 7 * DAY // length) if length < 7 * DAY else max(1, 52 * 7 * DAY // length)
+
+    def grid(self, stamps: pd.DatetimeIndex) -> pd.DatetimeIndex:
+        """Stamps without zone, as they lie on the grid: UTC below a day, local dates from a day upward."""
+        if stamps.tz is not None:
+            stamps = stamps.tz_localize(None) if self.daily else stamps.tz_convert("UTC").tz_localize(None)
+        return stamps.as_unit("ns")
+
+    def ordinals(self, stamps: pd.DatetimeIndex) -> np.ndarray:
+        """The number of each stamp on the grid (int64); stamps between two steps get the earlier one."""
+        kind, length, _ = self.unit
+        stamps = self.grid(stamps)
+        if kind == "ns":
+            return (stamps.asi8 - self.phase) // length
+        days = stamps.to_numpy().astype("M8[D]")
+        if kind == "B":
+            return np.busday_count(EPOCH, days).astype("int64")
+        return (days.astype("M8[M]").astype("int64") - self.phase) // length
+
+    def naive(self, ordinals: np.ndarray) -> pd.DatetimeIndex:
+        """The stamps of the grid, without zone (UTC where the zone matters)."""
+        kind, length, at_end = self.unit
+        if kind == "ns":
+            return pd.DatetimeIndex((ordinals * length + self.phase).view("M8[ns]"))
+        if kind == "B":
+            return pd.DatetimeIndex(np.busday_offset(EPOCH, ordinals, roll="forward")).as_unit("ns")
+        months = (ordinals * length + self.phase + at_end).astype("M8[M]")
+        return pd.DatetimeIndex(months.astype("M8[D]") - at_end).as_unit("ns")
+
+    def stamps(self, ordinals: np.ndarray) -> pd.DatetimeIndex:
+        """The stamps as users know them: with the zone that the data came with."""
+        stamps = self.naive(ordinals)
+        if self.tz is None:
+            return stamps
+        return stamps.tz_localize(self.tz) if self.daily else stamps.tz_localize("UTC").tz_convert(self.tz)
+
+    def local(self, ordinals: np.ndarray) -> pd.DatetimeIndex:
+        """The local wall clock, without zone."""
+        stamps = self.stamps(ordinals)
+        return stamps if stamps.tz is None else stamps.tz_localize(None)
+
+    def steps(self, ordinals: np.ndarray) -> np.ndarray:
+        """Steps of the local wall clock (int64): for hours, `steps % 24` is the hour of the local day."""
+        if self.tz is None or self.daily:
+            return ordinals
+        return self.local(ordinals).asi8 // self.unit[1]
+
+    def at(self, time: str) -> tuple[int, int]:
+        """(phase, period) of a local time of day such as "00:00": it is there when steps % period == phase."""
+        try:
+            since = pd.Timedelta(f"{time}:00" if time.count(":") == 1 else time).value
+        except ValueError:
+            since = -1
+        period = DAY // self.unit[1] if not self.daily else 1
+        if not 0 <= since < DAY or self.daily or period * self.unit[1] != DAY or (since - self.phase) % self.unit[1]:
+            raise Refusal(
+                f"anchor={time}: expected a time of day on the grid of {self.freq}, such as '00:00'", "anchor"
+            )
+        return since // self.unit[1], period
+
+    def calendar(self, names: Sequence[str] | None) -> tuple[str, ...]:
+        """The calendar features that say something at this frequency; `names` None means all of those."""
+        kind, length, _ = self.unit
+        fits = {
+            "hour": not self.daily,
+            "weekday": kind == "B" or (kind == "ns" and length <= DAY),
+            "month": kind != "M" or length < 12,
+            "dayofyear": kind != "M",
+        }
+        unknown = [name for name in names or () if name not in fits]
+        if unknown:
+            raise Refusal(f"data.calendar: unknown feature {unknown[0]!r}; known are {', '.join(CALENDAR)}", "config")
+        return tuple(name for name in CALENDAR if fits[name] and (names is None or name in names))
+
+    def features(self, ordinals: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """Calendar features of the local clock as cyclic pairs: float32 [row, 2 x names], sine before cosine."""
+        stamps = self.local(ordinals)
+        turn = {
+            "hour": lambda: (stamps.asi8 % DAY) / DAY,
+            "weekday": lambda: stamps.day_of_week.to_numpy() / 7,
+            "month": lambda: (stamps.month.to_numpy() - 1) / 12,
+            "dayofyear": lambda: (stamps.day_of_year.to_numpy() - 1) / 365.25,
+        }
+        angles = [2 * np.pi * turn[name]() for name in names]
+        columns = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
+        return np.stack(columns, 1).astype("float32") if columns else np.empty((len(stamps), 0), "float32")
+
+
+def fitted(stamps: pd.DatetimeIndex, freq: str | None) -> Clock:
+    """The clock on whose grid all `stamps` lie; found by itself if `freq` is None.
+
+    Raises Refusal if a stamp lies off the declared grid, or if no frequency covers half of its steps.
+    """
+    tz = None if stamps.tz is None else str(stamps.tz)
+    if freq is not None:
+        clock = phased(Clock(freq, tz), stamps)
+        off = clock.naive(clock.ordinals(stamps)) != clock.grid(stamps)
+        if off.any():
+            raise Refusal(
+                f"data.freq={freq}: {stamps[off][0]} is not on that grid (the first stamp is {stamps[0]}); "
+                "name the frequency of the data, or leave data.freq out to have it found",
+                "wrong-frequency",
+            )
+        return clock
+    if len(stamps) < 3:
+        raise Refusal(f"{len(stamps)} stamps are too few to find a frequency; name it by data.freq", "too-short")
+    best, coverage = Clock("D", tz), 0.0
+    for candidate in candidates(stamps):
+        clock = phased(Clock(candidate, tz), stamps)
+        ordinals = clock.ordinals(stamps)
+        share = len(stamps) / (ordinals[-1] - ordinals[0] + 1)
+        if share > coverage and (clock.naive(ordinals) == clock.grid(stamps)).all():
+            best, coverage = clock, share
+    if coverage < ENOUGH:
+        raise Refusal(
+            f"no frequency fits: steps of {best.freq} would leave {1 - coverage:.0%} of the rows empty between "
+            f"{stamps[0]} and {stamps[-1]}; name the frequency by data.freq if that is right",
+            "mixed-frequency",
+        )
+    return best
+
+
+def phased(clock: Clock, stamps: pd.DatetimeIndex) -> Clock:
+    """The clock with its grid laid through the first stamp."""
+    kind, length, _ = clock.unit
+    first = clock.grid(stamps[:1])
+    start = {"ns": first.asi8, "M": first.to_numpy().astype("M8[M]").astype("int64"), "B": np.zeros(1, "int64")}[kind]
+    return Clock(clock.freq, clock.tz, int(start[0]) % length)
+
+
+def candidates(stamps: pd.DatetimeIndex) -> list[str]:
+    """Frequencies that might fit: the largest common step, and for dates business days and months of each length."""
+    local = stamps.tz_localize(None)
+    dates = bool((local == local.normalize()).all())
+    naive = local if dates or stamps.tz is None else stamps.tz_convert("UTC").tz_localize(None)
+    step = int(np.gcd.reduce(np.diff(naive.as_unit("ns").asi8)))
+    if not dates:
+        return [pd.tseries.frequencies.to_offset(pd.Timedelta(step, "ns")).freqstr]  # type: ignore[union-attr]
+    days = step // DAY
+    return [f"{days // 7}W" if days % 7 == 0 else f"{days}D", "B", "MS", "ME", "QS", "QE", "YS", "YE"]

@@ -1,0 +1,49 @@
+"""Forecast arrays -> the forecast table: the one result type of the framework."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from forecast.data.panel import Panel
+
+
+def tabulate(
+    panel: Panel,
+    gap: int,
+    cutoff: np.ndarray,
+    y: np.ndarray,
+    point: np.ndarray,
+    quantiles: np.ndarray,
+    levels: Sequence[float],
+) -> pd.DataFrame:
+    """Long table `unique_id, ds, cutoff, y, point, q<level>...`, by series and channel, then cutoff, then step.
+
+    `cutoff` [window] are rows of the panel, `y` and `point` [window horizon c], `quantiles` [window horizon c level],
+    in data units. y is NaN where not observed.
+    """
+    windows, horizon, channels = point.shape
+    offsets, first, clock = panel.offsets.cpu().numpy(), panel.first.cpu().numpy(), panel.layout.clock
+    series = np.searchsorted(offsets, cutoff, side="right") - 1
+    issued = first[series] + cutoff - offsets[series]
+    steps = issued[:, None] + np.arange(gap + 1, gap + 1 + horizon)
+    order = np.lexsort(
+        (np.tile(np.arange(channels), windows), np.repeat(series, channels))
+    )  # stable: cutoffs stay in order
+    labels = (series[:, None] * channels + np.arange(channels)).ravel()[order].repeat(horizon)
+
+    def rows(values: np.ndarray) -> np.ndarray:
+        """[window horizon c ...] -> [row ...] in the table's order."""
+        return np.moveaxis(values, 2, 1).reshape(windows * channels, horizon, -1)[order].reshape(len(labels), -1)
+
+    stamps = rows(np.broadcast_to(steps[..., None], point.shape)).ravel()
+    cut = rows(np.broadcast_to(issued[:, None, None], point.shape)).ravel()
+    columns = {
+        "unique_id": np.array(panel.labels, dtype=object)[labels],
+        "ds": clock.stamps(stamps),
+        "cutoff": clock.stamps(cut),
+        "y": rows(y).ravel(),
+        "point": rows(point).ravel(),
+    }
+    columns |= {f"q{level:g}": column for level, column in zip(levels, rows(quantiles).T, strict=True)}
+    return pd.DataFrame(columns)

@@ -1,0 +1,143 @@
+"""Panel + Window -> batches: a window is a row number, and a whole batch is one gather from a strided view."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from forecast.contract import Batch, Window, mix
+from forecast.data.panel import Panel
+from forecast.error import Refusal
+
+
+class Windows:
+    """Windows of a panel, by the rows at which their contexts start [window]."""
+
+    def __init__(self, panel: Panel, window: Window, starts: Int64[Tensor, " window"]):
+        self.panel, self.window, self.starts = panel, window, starts
+        length, context = window.length, window.context
+        spans = {"y": length, "observed": length, "clock": length, "future": length, "future_observed": length}
+        spans |= {"past": context, "past_observed": context}
+        self.views = {name: strided(getattr(panel, name), span) for name, span in spans.items()}
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @classmethod
+    def between(cls, panel: Panel, window: Window, begin: int, end: int) -> "Windows":
+        """All windows whose targets lie in [begin, end), numbers of the clock; contexts may reach back before.
+
+        They follow each other by the window's stride, or, with an anchor, start at that time of each day.
+        """
+        stride = 1 if window.anchor else window.stride
+        low = (begin - panel.first).clamp(min=window.context + window.gap)
+        high = torch.minimum(end - panel.first, panel.lengths)
+        count = ((high - window.horizon - low).div(stride, rounding_mode="floor") + 1).clamp(min=0)
+        opening = panel.offsets[:-1] + low - window.gap - window.context - stride * (count.cumsum(0) - count)
+        starts = opening.repeat_interleave(count) + stride * torch.arange(int(count.sum()))
+        if window.anchor:
+            phase, period = panel.layout.clock.at(window.anchor)
+            starts = starts[panel.clock[starts + window.context + window.gap] % period == phase]
+        return cls(panel, window, starts)
+
+    @classmethod
+    def latest(cls, panel: Panel, window: Window) -> "Windows":
+        """One window a series: its targets follow the last observed row. Series without enough rows are refused."""
+        rows = torch.arange(len(panel.y))
+        seen = torch.where(panel.observed.any(1), rows, -1)
+        last = torch.stack([part.max() for part in seen.split(panel.offsets.diff().tolist())])
+        starts = last + 1 - window.context
+        for i in torch.nonzero(starts < panel.offsets[:-1]).flatten().tolist():
+            raise Refusal(
+                f"{panel.source}: series '{panel.names[i]}' has {max(0, int(last[i] - panel.offsets[i] + 1))} rows up to "
+                f"its last value; a forecast needs {window.context} (the context)",
+                "too-short",
+            )
+        return cls(panel, window, starts)
+
+    def batch(self, numbers: Int64[Tensor, " b"], weight: Tensor | None = None) -> Batch:
+        """The windows of these numbers, gathered on the device of the panel."""
+        panel, context = self.panel, self.window.context
+        start = self.starts[numbers]
+        taken = {name: view.index_select(0, start).unflatten(1, shape) for name, (view, shape) in self.views.items()}
+        series = torch.searchsorted(panel.offsets, start, right=True) - 1
+        y, observed, horizon = taken["y"], taken["observed"], context + self.window.gap
+        return Batch(
+            y=y[:, :context],
+            y_observed=observed[:, :context],
+            past=taken["past"],
+            past_observed=taken["past_observed"],
+            future=taken["future"],
+            future_observed=taken["future_observed"],
+            target=y[:, horizon:],
+            target_observed=observed[:, horizon:],
+            clock=taken["clock"].flatten(1),
+            static=panel.static[series],
+            codes=panel.codes[series],
+            series=panel.slots[series],
+            cutoff=start + context - 1,
+            weight=torch.ones(len(start), device=start.device) if weight is None else weight,
+        )
+
+    def to(self, device: torch.device) -> "Windows":
+        return Windows(self.panel.to(device), self.window, self.starts.to(device))
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All windows in order, the last batch kept."""
+        for numbers in torch.arange(len(self), device=self.starts.device).split(size):
+            yield self.batch(numbers)
+
+
+def strided(rows: Tensor, length: int) -> tuple[Tensor, tuple[int, int]]:
+    """A view [start, length x column] of [row column] in which entry i is the window that starts at row i."""
+    rows = rows[:, None] if rows.ndim == 1 else rows
+    columns = rows.shape[1]
+    view = rows.as_strided((max(0, len(rows) - length + 1), length * columns), (columns, 1))
+    return view, (length, columns)
+
+
+class Order:
+    """Batches of window numbers for one rank: a plain iterable whose order is a pure function of (seed, epoch).
+
+    Yields (numbers, weight). Global batch k is cut into `world` slices of equal length; a short slice is filled up
+    with window 0 at weight 0, and the weights of the others make the mean over ranks that of the global batch.
+    `position` gives epoch and first batch (0, or where a checkpoint stopped); without `seed` the order is as it lies.
+    """
+
+    def __init__(
+        self,
+        windows: int,
+        batch: int,
+        *,
+        seed: int | None = None,
+        rank: int = 0,
+        world: int = 1,
+        position: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    ):
+        self.windows, self.batch, self.seed = windows, batch, seed
+        self.rank, self.world, self.position = rank, world, position
+
+    def __len__(self) -> int:
+        return -(-self.windows // (self.batch * self.world))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        epoch, first = self.position()
+        if self.seed is None:
+            order = torch.arange(self.windows)
+        else:
+            order = torch.randperm(self.windows, generator=torch.Generator().manual_seed(mix(self.seed, epoch)))
+        for group in order.split(self.batch * self.world)[first:]:
+            each = -(-len(group) // self.world)
+            mine = group[self.rank :: self.world]
+            weight = torch.full((each,), self.world * each / len(group))
+            if len(mine) < each:
+                mine, weight[-1] = torch.cat((mine, mine.new_zeros(1))), 0.0
+            yield mine, weight
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing: the position follows from the trainer. (Present, so that Lightning knows that it may resume.)"""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Nothing to restore."""

@@ -1,0 +1,115 @@
+"""Scores of forecast tables: anybody's `unique_id, ds, cutoff, y, point, q0.1 ...`, in float64, each row counted once.
+
+Rows without an observed y are left out. e = y - point; the mean is over all rows.
+
+    mae       mean |e|
+    rmse      sqrt(mean e^2)
+    mse       mean e^2
+    smape     mean 200 |e| / (|y| + |point|), 0 where both are 0, in per cent   (M4 competition, 2020)
+    mase      mean |e| / d, d = mean |y_t - y_{t-season}| of the series' train rows (R. Hyndman, A. Koehler, 2006)
+    mae_scaled, mse_scaled   mean |e / s| and mean (e / s)^2 with s the deviation that the scaler learnt for the series
+    wql       mean over levels of 2 sum pinball / sum |y|                        (M5 and GluonTS: weighted quantile loss)
+    coverage_80   share of y inside q0.1 ... q0.9
+    rmae      mae / mae of the reference forecast on the same rows
+    skill     1 - rmae: the share of the reference's error that is gone
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from forecast.error import Refusal, nearest
+
+REFERENCE = "seasonal_naive"
+
+
+def levels_of(table: pd.DataFrame) -> list[float]:
+    """The quantile levels that a forecast table has columns for, ascending."""
+    levels = []
+    for name in map(str, table.columns):
+        if name.startswith("q"):
+            try:
+                levels.append(float(name[1:]))
+            except ValueError:
+                continue
+    return sorted(levels)
+
+
+def scores(
+    table: pd.DataFrame, scale: Mapping[str, float] | None = None, naive_error: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """The scores of one forecast table; `scale` and `naive_error` by `unique_id` add the scaled ones and mase.
+
+    Without a column `point` the median q0.5 is scored. Raises Refusal if a column is missing or nothing is observed.
+    """
+    table = checked(table)
+    table = table[table["y"].notna()]
+    y = table["y"].to_numpy("float64")
+    error = y - table["point"].to_numpy("float64")
+    size = np.abs(y) + np.abs(y - error)
+    result = {
+        "mae": np.abs(error).mean(),
+        "rmse": np.sqrt(np.square(error).mean()),
+        "mse": np.square(error).mean(),
+        "smape": np.divide(200 * np.abs(error), size, out=np.zeros_like(size), where=size > 0).mean(),
+    }
+    if naive_error is not None:
+        divisor = by_series(table, naive_error)
+        usable = divisor > 0
+        result["mase"] = (np.abs(error[usable]) / divisor[usable]).mean() if usable.any() else np.nan
+    if scale is not None:
+        scaled = error / by_series(table, scale)
+        result |= {"mae_scaled": np.abs(scaled).mean(), "mse_scaled": np.square(scaled).mean()}
+    levels = levels_of(table)
+    if levels:
+        losses = [pinball(y, table[f"q{level:g}"].to_numpy("float64"), level) for level in levels]
+        result["wql"] = 2 * np.mean(losses) / total if (total := np.abs(y).sum()) > 0 else np.nan
+    if {0.1, 0.9} <= set(levels):
+        result["coverage_80"] = ((table["q0.1"] <= y) & (y <= table["q0.9"])).mean()
+    return {name: float(value) for name, value in result.items()}
+
+
+def checked(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a `point`, or a Refusal that says which column is missing."""
+    if "point" not in table.columns and "q0.5" in table.columns:
+        table = table.assign(point=table["q0.5"])
+    for name in ("unique_id", "ds", "cutoff", "y", "point"):
+        if name not in table.columns:
+            raise Refusal(
+                f"a forecast table needs the column '{name}'{nearest(name, map(str, table.columns))} "
+                "(expected: unique_id, ds, cutoff, y, and point or q0.5)",
+                "no-column",
+            )
+    unusable = table["point"].isna() & table["y"].notna()
+    if unusable.any():
+        row = int(unusable.to_numpy().argmax())
+        raise Refusal(f"row {row + 1} of the forecast table has no finite point forecast", "not-a-number")
+    if not table["y"].notna().any():
+        raise Refusal("no row of the forecast table has an observed y: there is nothing to score yet", "no-rows")
+    return table
+
+
+def pinball(y: np.ndarray, quantile: np.ndarray, level: float) -> float:
+    """The sum of the pinball loss of one level."""
+    return float(np.maximum(level * (y - quantile), (level - 1) * (y - quantile)).sum())
+
+
+def by_series(table: pd.DataFrame, values: Mapping[str, float]) -> np.ndarray:
+    return table["unique_id"].astype(object).map(values).to_numpy("float64")
+
+
+def compared(
+    tables: Mapping[str, pd.DataFrame],
+    scale: Mapping[str, float] | None = None,
+    naive_error: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
+    """Scores of several forecasts of the same rows, long: model, metric, value; relative to `seasonal_naive` if there."""
+    every = {name: scores(table, scale, naive_error) for name, table in tables.items()}
+    if REFERENCE in every:
+        against = every[REFERENCE]["mae"]
+        for result in every.values():
+            result["rmae"] = result["mae"] / against if against > 0 else float("nan")
+            result["skill"] = 1 - result["rmae"]
+    rows = [(name, metric, value) for name, result in every.items() for metric, value in result.items()]
+    return pd.DataFrame(rows, columns=["model", "metric", "value"])

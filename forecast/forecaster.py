@@ -1,0 +1,337 @@
+"""Forecaster: what Python users import. Data recipe and model in one object: fit, predict, backtest, save, load."""
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+import torch
+
+from forecast import artifact, build, config
+from forecast.contract import Shape, Window
+from forecast.data import panel as panels
+from forecast.data import scaler, table
+from forecast.data.clock import Clock
+from forecast.data.forecasts import tabulate
+from forecast.data.module import SeriesDataModule
+from forecast.data.panel import Grid, Panel
+from forecast.data.scaler import Statistics
+from forecast.data.table import Layout, Table
+from forecast.data.windows import Windows
+from forecast.error import Refusal
+from forecast.evaluation.baseline import seasonal_naive
+from forecast.evaluation.metrics import REFERENCE, compared
+from forecast.model.base import Model
+
+log = logging.getLogger(__name__)
+
+Frame = pd.DataFrame | Path | str
+AT_ONCE = 1024  # windows forecast in one batch
+ARGUMENTS = ("data", "model", "backbone", "head", "normalizer", "context", "horizon", "gap", "seed")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What fitting leaves behind: all that is saved, and the training panel, which is not."""
+
+    config: dict[str, Any]
+    layout: Layout
+    statistics: Statistics
+    borders: tuple[int, int, int | None]
+    model: Model
+    record: dict[str, Any]
+    panel: Panel | None = None
+
+
+class Judgement(NamedTuple):
+    """Forecasts by name (this model's and `seasonal_naive`) and their scores: model, metric, value."""
+
+    forecasts: dict[str, pd.DataFrame]
+    scores: pd.DataFrame
+
+
+class Forecaster:
+    """A forecasting model with its data recipe.
+
+    An argument left None means the value of conf/train.yaml; `overrides` set any other key as the command line does
+    (`["trainer.max_epochs=5"]`). Fitting builds everything afresh, so that fitting twice is fitting once.
+    """
+
+    def __init__(
+        self,
+        *,
+        data: str | None = None,
+        model: str | None = None,
+        backbone: str | None = None,
+        head: str | None = None,
+        normalizer: str | Sequence[str] | None = None,
+        context: int | None = None,
+        horizon: int | None = None,
+        gap: int | None = None,
+        seed: int | None = None,
+        overrides: Sequence[str] = (),
+    ):
+        self.data, self.model, self.backbone, self.head, self.normalizer = data, model, backbone, head, normalizer
+        self.context, self.horizon, self.gap, self.seed, self.overrides = context, horizon, gap, seed, overrides
+        self.composed: Mapping[str, Any] | None = None
+        self.fitted_: Fitted | None = None
+
+    @classmethod
+    def of(cls, composed: Mapping[str, Any]) -> Self:
+        """An unfitted forecaster with a configuration that is already composed."""
+        made = cls()
+        made.composed = composed
+        return made
+
+    def settings(self, found: bool = True) -> dict[str, Any]:
+        """The configuration; for data that are given, and not `found` by it, no data set is assumed unless named."""
+        if self.composed is not None:
+            return dict(self.composed)
+        given = {name: getattr(self, name) for name in ARGUMENTS if getattr(self, name) is not None}
+        if not found:
+            given.setdefault("data", "csv")
+        if isinstance(given.get("normalizer"), str):
+            given["normalizer"] = [given["normalizer"]]
+        return config.composed("train", [*(config.override(k, v) for k, v in given.items()), *self.overrides])
+
+    def fit(self, frame: Frame | None = None, *, folder: Path | str | None = None) -> Self:
+        """Trains on a DataFrame or CSV file (default: `data.path`) and keeps the weights of the best validation loss.
+
+        A `folder` keeps checkpoints and TensorBoard's events. Raises Refusal before any training if data or
+        configuration can't be used, Diverged if the loss stops being finite.
+        """
+        settings = self.settings(found=frame is None)
+        build.check(settings)
+        started = perf_counter()
+        grid, borders = laid(settings, opened(settings["data"], frame))
+        data = settings["data"]
+        statistics = scaler.learn(grid, borders[0], data["scaler"], data["calendar"], data["season"])
+        panel = panels.panel(grid, statistics)
+        window = window_of(settings)
+        module = SeriesDataModule(panel, window, borders, batch_size=settings["batch_size"], seed=settings["seed"])
+        module.part("test", window)
+        with torch.random.fork_rng(), checkpoints(folder) as kept:
+            torch.manual_seed(settings["seed"])
+            model = build.model(settings, shape_of(panel, statistics, settings), statistics.scaling)
+            trainer = build.trainer(settings, kept, None if folder is None else Path(folder))
+            trainer.fit(model, datamodule=module)
+            best = next(x.best_model_path for x in trainer.checkpoint_callbacks)  # pyright: ignore
+            model.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
+        record = {
+            **model.validated(module.windows["val"].batches(AT_ONCE)),
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+            "parameters": sum(x.numel() for x in model.parameters()),
+            "seconds": perf_counter() - started,
+            "data": {
+                "source": panel.source,
+                "sha256": digest(grid),
+                "series": len(panel.names),
+                "rows": int(panel.lengths.sum()),
+                "frequency": panel.layout.clock.freq,
+            },
+        }
+        self.fitted_ = Fitted(settings, grid.layout, statistics, borders, model, record, panel)
+        return self
+
+    @property
+    def fitted(self) -> Fitted:
+        if self.fitted_ is None:
+            raise Refusal("this forecaster is not fitted yet: call fit first", "not-fitted")
+        return self.fitted_
+
+    def predict(self, frame: Frame | None = None, *, levels: Sequence[float] | None = None) -> pd.DataFrame:
+        """Forecasts what follows the last observed row of each series: the real future, y empty.
+
+        `frame` has new rows in the columns of the training data, or names a CSV file (default: the training data). Known covariates must
+        reach over the horizon. Returns the forecast table, in data units.
+        """
+        fitted, panel = self.fitted, self.panel(frame)
+        windows = Windows.latest(panel, window_of(fitted.config))
+        covered(windows)
+        return self.forecast(windows, levels)
+
+    def backtest(
+        self, frame: Frame | None = None, *, stride: int | None = None, levels: Sequence[float] | None = None
+    ) -> pd.DataFrame:
+        """Forecasts from rolling origins over the test part, `stride` steps apart (default: test_stride, else horizon).
+
+        The model is the one that was fitted, and saw no row of the test part. Returns the forecast table with y.
+        """
+        return self.forecast(self.test(self.panel(frame), stride), levels)
+
+    def judge(self, frame: Frame | None = None, *, stride: int | None = None) -> Judgement:
+        """The backtest beside the seasonal naive forecast of the same windows, and the scores of both."""
+        fitted, panel = self.fitted, self.panel(frame)
+        season = fitted.statistics.season
+        windows = self.test(panel, stride, reach=season)
+        naive = [(seasonal_naive(batch, season).numpy(), batch.cutoff.numpy()) for batch in windows.batches(AT_ONCE)]
+        table = self.forecast(windows)
+        point, cutoff = (np.concatenate(x) for x in zip(*naive, strict=True))
+        baseline = tabulate(
+            panel, windows.window.gap, cutoff, np.full_like(point, np.nan), point, point[..., None][..., :0], ()
+        )
+        forecasts = {self.name: table, REFERENCE: baseline.assign(y=table["y"])}
+        scale, naive_error = self.divisors(panel)
+        return Judgement(forecasts, compared(forecasts, scale, naive_error))
+
+    @property
+    def name(self) -> str:
+        """What scores call this model, such as `direct-lstm`."""
+        return "-".join(self.fitted.config[group]["name"] for group in ("model", "backbone"))
+
+    def save(self, folder: Path | str) -> None:
+        """Writes the fitted forecaster: safetensors and JSON, no pickle, no training data."""
+        fitted = self.fitted
+        document = {
+            "config": fitted.config,
+            "layout": asdict(fitted.layout),
+            "statistics": fitted.statistics.plain(),
+            "borders": fitted.borders,
+            "shape": asdict(fitted.model.shape),
+            "record": fitted.record,
+        }
+        artifact.save(Path(folder), fitted.model.state_dict(), document)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """A saved forecaster, from its folder or that of its run; forecasts equal the saved one's to the last bit."""
+        weights, document = artifact.load(Path(folder))
+        try:
+            layout = document["layout"]
+            clock = Clock(**layout.pop("clock"))
+            columns = {key: tuple(x) if isinstance(x, list) else x for key, x in layout.items()}
+            statistics = Statistics.of(document["statistics"])
+            shape = Shape(**{k: tuple(x) if isinstance(x, list) else x for k, x in document["shape"].items()})
+            model = build.model(document["config"], shape, statistics.scaling)
+            model.load_state_dict(weights)
+            first, second, third = document["borders"]
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise Refusal(f"{folder} holds a damaged forecaster: {error!r}", "damaged") from error
+        made = cls.of(document["config"])
+        layout = Layout(**columns, clock=clock)
+        made.fitted_ = Fitted(document["config"], layout, statistics, (first, second, third), model, document["record"])
+        return made
+
+    def panel(self, frame: Frame | None) -> Panel:
+        """The training panel, or new rows laid out and scaled as the training data were."""
+        fitted = self.fitted
+        if frame is None:
+            if fitted.panel is None:
+                raise Refusal("a loaded forecaster has no data of its own: pass a DataFrame", "no-data")
+            return fitted.panel
+        source = "DataFrame" if isinstance(frame, pd.DataFrame) else str(table.find(str(frame)))
+        if not isinstance(frame, pd.DataFrame):
+            frame = table.read(source, {"time": fitted.layout.time, "id": fitted.layout.id})
+        grid = panels.grid(table.again(frame, fitted.layout, source), window_of(fitted.config).ahead)
+        return panels.panel(grid, fitted.statistics)
+
+    def test(self, panel: Panel, stride: int | None, reach: int = 0) -> Windows:
+        """The windows of the test part of a panel, with at least `reach` steps of context."""
+        settings, window = self.fitted.config, window_of(self.fitted.config)
+        stride = stride or settings["test_stride"] or window.horizon
+        if not isinstance(stride, int) or stride < 1:
+            raise Refusal(f"stride={stride}: expected a whole number of at least 1", "config")
+        window = replace(window, stride=stride, context=max(window.context, reach))
+        return SeriesDataModule.cut(panel, window, self.fitted.borders, "test")
+
+    def forecast(self, windows: Windows, levels: Sequence[float] | None = None) -> pd.DataFrame:
+        """The forecast table of windows."""
+        model, gap = self.fitted.model.eval(), windows.window.gap
+        levels = sorted(model.head.levels if levels is None else levels)
+        results = []
+        with torch.inference_mode():
+            for batch in windows.to(model.device).batches(AT_ONCE):
+                point, quantiles = model.forecast(batch.recent(model.shape.context), levels)
+                y = torch.where(batch.target_observed, batch.target, torch.nan)
+                results.append([x.cpu().numpy() for x in (batch.cutoff, y, point, quantiles)])
+        cutoff, y, point, quantiles = (np.concatenate(x) for x in zip(*results, strict=True))
+        return tabulate(windows.panel, gap, cutoff, y, point, quantiles, levels)
+
+    def divisors(self, panel: Panel) -> tuple[dict[str, float], dict[str, float]]:
+        """Standard deviation and seasonal naive error of the train rows, by `unique_id`."""
+        statistics, slots = self.fitted.statistics, panel.slots.tolist()
+        deviation, naive = statistics.deviation[slots].ravel(), statistics.naive_error[slots].ravel()
+        return dict(zip(panel.labels, deviation, strict=True)), dict(zip(panel.labels, naive, strict=True))
+
+
+def window_of(settings: Mapping[str, Any]) -> Window:
+    return Window(**{key: settings[key] for key in ("context", "horizon", "stride", "gap", "anchor")})
+
+
+def opened(data: Mapping[str, Any], frame: Frame | None) -> Table:
+    """The checked table of a DataFrame, or of a CSV file (default: the one that the configuration names)."""
+    if isinstance(frame, pd.DataFrame):
+        return table.table(frame, data, "DataFrame")
+    path = frame or data["path"]
+    if path is None:
+        raise Refusal("no data: name a file by data.path=my.csv, a set by data=..., or pass a DataFrame", "no-data")
+    found = table.find(str(path))
+    return table.table(table.read(found, data), data, str(found))
+
+
+def laid(settings: Mapping[str, Any], checked: Table) -> tuple[Grid, tuple[int, int, int | None]]:
+    """The table on its grid, and where its parts end."""
+    grid = panels.grid(checked, window_of(settings).ahead)
+    return grid, grid.borders(settings["data"]["split"])
+
+
+def shape_of(panel: Panel, statistics: Statistics, settings: Mapping[str, Any]) -> Shape:
+    return Shape(
+        context=settings["context"],
+        horizon=settings["horizon"],
+        gap=settings["gap"],
+        channels=panel.y.shape[1],
+        past=panel.past.shape[1],
+        future=panel.future.shape[1],
+        static=panel.static.shape[1],
+        cardinalities=tuple(len(known) + 1 for known in statistics.categories.values()),
+        season=statistics.season,
+        series=len(statistics.names) + 1,
+        width=build.width(settings),
+    )
+
+
+def covered(windows: Windows) -> None:
+    """Refuses to forecast where a known covariate is unknown, by its name and stamp."""
+    panel, window = windows.panel, windows.window
+    names = panel.layout.future
+    for start in windows.starts.tolist() if names else ():
+        rows = slice(start + window.context, start + window.length)
+        missing = ~panel.future_observed[rows, : len(names)]
+        if missing.any():
+            step, column = missing.nonzero()[0].tolist()
+            series = int(torch.searchsorted(panel.offsets, start, right=True)) - 1
+            ordinal = panel.first[series] + start + window.context + step - panel.offsets[series]
+            stamp = panel.layout.clock.stamps(np.array([int(ordinal)]))[0]
+            raise Refusal(
+                f"{panel.source}: '{names[column]}' is not known at {stamp} (series '{panel.names[series]}'), but the "
+                f"forecast needs it for {window.ahead} steps after the last value: append rows with {', '.join(names)}",
+                "no-future",
+            )
+
+
+def digest(grid: Grid) -> str:
+    """sha256 of what was trained on: values, covariates, stamps and names."""
+    found = hashlib.sha256(repr((grid.names, grid.layout)).encode())
+    for array in (grid.y, grid.past, grid.future, grid.offsets, grid.first):
+        found.update(np.ascontiguousarray(array))
+    found.update(grid.static.to_csv().encode())
+    return found.hexdigest()
+
+
+@contextmanager
+def checkpoints(folder: Path | str | None) -> Iterator[Path]:
+    """Where checkpoints go: into the run folder, or somewhere that vanishes."""
+    if folder is not None:
+        yield Path(folder) / "checkpoints"
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield Path(scratch)

@@ -1,0 +1,35 @@
+"""What a head promises: to turn the network's numbers into a loss and a forecast, in the head's own units."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Head(ABC):
+    """`width` numbers a step and channel; `levels` are the quantiles it knows (none: a point only).
+
+    `support` says which targets its law allows ("real": any shift and positive scale). Heads that learn nothing of
+    their own keep no parameters: the network makes all `width` numbers.
+    """
+
+    width: int
+    levels: tuple[float, ...] = ()
+    support = "real"
+
+    @abstractmethod
+    def loss(self, params: Float[Tensor, "b h c w"], target: Float[Tensor, "b h c"]) -> Float[Tensor, "b h c"]:
+        """The loss of each step."""
+
+    @abstractmethod
+    def point(self, params: Float[Tensor, "b h c w"]) -> Float[Tensor, "b h c"]:
+        """The best single number; the median where there are quantiles."""
+
+    @abstractmethod
+    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Sequence[float]) -> Float[Tensor, "b h c q"]:
+        """Quantiles that never cross; levels outside the known ones are an error."""
+
+    @abstractmethod
+    def sample(self, params: Float[Tensor, "b h c w"], n: int) -> Float[Tensor, "n b h c"]:
+        """Independent draws for each step."""

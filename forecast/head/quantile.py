@@ -1,0 +1,74 @@
+"""Quantiles at fixed levels, trained by the pinball loss; crossing is impossible by construction.
+
+The network gives the middle level itself and, for each other level, a positive step away from its neighbour.
+
+Source: R. Koenker, G. Bassett, "Regression quantiles", 1978; increments instead of levels: Y. Park et al., "Learning
+quantile functions without quantile crossing for distribution-free time series forecasting", 2022.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from forecast.error import Refusal
+from forecast.head.base import Head
+
+
+class Quantile(Head):
+    def __init__(self, *, levels: Sequence[float]):
+        if list(levels) != sorted(set(levels)) or not levels or levels[0] <= 0 or levels[-1] >= 1:
+            raise Refusal(f"head.levels={list(levels)}: expected ascending levels between 0 and 1", "config")
+        if not levels[0] <= 0.5 <= levels[-1]:
+            raise Refusal(
+                f"head.levels={list(levels)}: the point forecast is the median, so they must span 0.5", "config"
+            )
+        self.levels = tuple(levels)
+        self.width = len(levels)
+        self.middle = min(range(self.width), key=lambda i: abs(levels[i] - 0.5))
+
+    def known(self, params: Float[Tensor, "b h c w"]) -> Float[Tensor, "b h c w"]:
+        """The quantiles at the trained levels."""
+        middle = params[..., self.middle : self.middle + 1]
+        below = functional.softplus(params[..., : self.middle]).flip(-1).cumsum(-1).flip(-1)
+        above = functional.softplus(params[..., self.middle + 1 :]).cumsum(-1)
+        return torch.cat((middle - below, middle, middle + above), -1)
+
+    def loss(self, params: Float[Tensor, "b h c w"], target: Float[Tensor, "b h c"]) -> Float[Tensor, "b h c"]:
+        error = target[..., None] - self.known(params)
+        levels = torch.tensor(self.levels, dtype=error.dtype, device=error.device)
+        return 2 * torch.maximum(levels * error, (levels - 1) * error).mean(-1)  # twice the pinball: at 0.5 the MAE
+
+    def point(self, params: Float[Tensor, "b h c w"]) -> Float[Tensor, "b h c"]:
+        return self.quantiles(params, (0.5,))[..., 0]
+
+    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Sequence[float]) -> Float[Tensor, "b h c q"]:
+        """Trained levels as they are, levels between them by linear interpolation; `levels` ascend."""
+        outside = [level for level in levels if not self.levels[0] <= level <= self.levels[-1]]
+        if outside:
+            raise Refusal(
+                f"levels {outside} lie outside the trained {self.levels[0]} ... {self.levels[-1]}: "
+                "train with a wider head.levels",
+                "levels",
+            )
+        at = torch.tensor(list(levels), dtype=params.dtype, device=params.device)
+        return self.between(self.known(params), at).cummax(-1).values  # interpolation may round out of order
+
+    def sample(self, params: Float[Tensor, "b h c w"], n: int) -> Float[Tensor, "n b h c"]:
+        """Draws by the inverse distribution function, which is flat outside the outermost levels."""
+        known = self.known(params)
+        uniform = torch.rand(*known.shape[:-1], n, dtype=known.dtype, device=known.device)
+        return self.between(known, uniform.clamp(self.levels[0], self.levels[-1])).movedim(-1, 0)
+
+    def between(self, known: Tensor, at: Tensor) -> Tensor:
+        """The quantile function through `known`, at levels inside the trained ones (last axis)."""
+        levels = torch.tensor(self.levels, dtype=known.dtype, device=known.device)
+        if self.width == 1:
+            return known.expand(*known.shape[:-1], at.shape[-1])
+        right = torch.searchsorted(levels, at).clamp(1, self.width - 1)
+        share = (at - levels[right - 1]) / (levels[right] - levels[right - 1])
+        right = right.expand(*known.shape[:-1], at.shape[-1])
+        low, high = known.gather(-1, right - 1), known.gather(-1, right)
+        return torch.lerp(low, high, share.expand_as(low))

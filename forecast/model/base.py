@@ -1,0 +1,161 @@
+"""The steps that all models share: scale, normalize, run the network, judge or map back.
+
+y, data units --Scaling--> scaled --normalizer--> z --network--> head's numbers --> x scale + loc --> data units
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import lightning
+import torch
+from jaxtyping import Float, Float32, Float64
+from torch import Tensor, nn
+
+from forecast.contract import Batch, Scaling, Shape, mix
+from forecast.error import Diverged
+from forecast.head.base import Head
+
+
+class Parts(NamedTuple):
+    """What every model is given besides its own numbers."""
+
+    head: Head
+    normalizers: Sequence[nn.Module]
+    scaling: Scaling
+    optimize: Callable[[lightning.LightningModule], Any]
+    seed: int
+
+
+class Mapped(NamedTuple):
+    """The network's numbers and the way back to scaled units: numbers x scale + loc."""
+
+    params: Float32[Tensor, "b horizon c w"]
+    loc: Float64[Tensor, "b steps c"]
+    scale: Float64[Tensor, "b 1 c"]
+
+
+class Model(lightning.LightningModule):
+    """A LightningModule whose subclasses add only the network: `network(z, batch) -> params`."""
+
+    def __init__(self, shape: Shape, parts: Parts):
+        super().__init__()
+        self.shape, self.head, self.optimize, self.seed = shape, parts.head, parts.optimize, parts.seed
+        self.kind = parts.scaling.kind
+        self.normalizers = nn.ModuleList(parts.normalizers)
+        self.register_buffer("loc", parts.scaling.loc, persistent=False)  # kept, as plain numbers, by the forecaster
+        self.register_buffer("scale", parts.scaling.scale, persistent=False)
+
+    @abstractmethod
+    def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
+        """The numbers of the head for each step and channel, from the normalised context."""
+
+    @property
+    def scaling(self) -> Scaling:
+        return Scaling(self.kind, self.loc, self.scale)
+
+    def features(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float32[Tensor, "b context d"]:
+        """What a backbone sees: the series, the past covariates and the known ones, step by step."""
+        return torch.cat((z, batch.past, batch.future[:, : self.shape.context]), -1)
+
+    def forward(self, batch: Batch) -> Mapped:
+        z = self.scaling.apply(batch.y, batch.series)
+        loc, scale = torch.zeros_like(z[:, :1]), torch.ones_like(z[:, :1])
+        for normalizer in self.normalizers:
+            z, inner_loc, inner_scale = normalizer(z, batch.y_observed, batch.clock)
+            loc, scale = inner_loc * scale + loc, inner_scale * scale
+        return Mapped(self.network(z.float(), batch).float(), loc, scale)
+
+    def forecast(
+        self, batch: Batch, levels: Sequence[float]
+    ) -> tuple[Float64[Tensor, "b horizon c"], Float64[Tensor, "b horizon c q"]]:
+        """Point and quantiles at `levels` (ascending), in data units."""
+        params, loc, scale = self(batch)
+        quantiles = self.head.quantiles(params, levels) * scale[..., None] + loc[..., None]
+        point = self.head.point(params) * scale + loc
+        return self.scaling.invert(point, batch.series), self.scaling.invert(quantiles, batch.series)
+
+    def loss(
+        self, mapped: Mapped, target: Float64[Tensor, "b horizon c"], batch: Batch
+    ) -> Float[Tensor, "b horizon c"]:
+        """The loss of each step in the network's units (0 where unobserved); `target` is in scaled units."""
+        loss = self.head.loss(mapped.params, ((target - mapped.loc) / mapped.scale).float())
+        return loss * batch.target_observed
+
+    def on_train_epoch_start(self) -> None:
+        self.train_sums = torch.zeros(2, device=self.device)  # loss, gradient norm
+        self.train_windows, self.train_from = 0, perf_counter()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        torch.manual_seed(mix(self.seed, self.current_epoch, batch_idx, self.global_rank))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        target = self.scaling.apply(batch.target, batch.series)
+        loss = (self.loss(self(batch), target, batch) * batch.weight[:, None, None]).mean()
+        self.train_sums[0] += loss.detach()
+        self.train_windows += len(batch.weight)
+        return loss
+
+    def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
+        """Clips as the trainer says, and keeps the norm that clipping computes anyway."""
+        if gradient_clip_algorithm == "value":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        else:
+            norm = nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val or math.inf)
+            self.train_sums[1] += norm.detach()
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        self.train_batches, self.train_until = batch_idx + 1, perf_counter()
+
+    def on_train_epoch_end(self) -> None:
+        loss, norm = (self.train_sums / self.train_batches).tolist()
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"the training loss became {loss} in epoch {self.current_epoch}: lower optimizer.lr, or set "
+                "trainer.gradient_clip_val",
+                "diverged",
+            )
+        self.log_dict(
+            {
+                "train/loss": loss,
+                "train/gradient_norm": norm,
+                "train/lr": self.trainer.optimizers[0].param_groups[0]["lr"],
+                "train/windows_per_second": self.train_windows / (self.train_until - self.train_from),
+            }
+        )
+
+    def on_validation_epoch_start(self) -> None:
+        self.sums = torch.zeros(4, dtype=torch.float64, device=self.device)  # loss, |error|, error^2, count
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        mapped = self(batch)
+        target = self.scaling.apply(batch.target, batch.series)
+        error = self.head.point(mapped.params) * mapped.scale + mapped.loc - target
+        counts = batch.target_observed & (batch.weight > 0)[:, None, None]
+        self.sums[0] += (self.loss(mapped, target, batch) * counts).sum(dtype=torch.float64)
+        self.sums[1] += (error.abs() * counts).sum()
+        self.sums[2] += (error.square() * counts).sum()
+        self.sums[3] += counts.sum()
+
+    def on_validation_epoch_end(self) -> None:
+        self.sums = self.trainer.strategy.reduce(self.sums, reduce_op="sum")
+        self.log_dict(self.judged())
+
+    def judged(self) -> dict[str, float]:
+        """The scores of the windows that validation has seen: loss in the network's units, errors in scaled ones."""
+        loss, mae, mse = (self.sums[:3] / self.sums[3]).tolist()
+        return {"val/loss": loss, "val/mae": mae, "val/mse": mse}
+
+    @torch.inference_mode()
+    def validated(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """The same scores over any windows, outside a trainer."""
+        self.eval()
+        self.on_validation_epoch_start()
+        for i, batch in enumerate(batches):
+            self.validation_step(batch, i)
+        return self.judged()
+
+    def configure_optimizers(self) -> Any:
+        return self.optimize(self)

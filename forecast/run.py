@@ -1,0 +1,107 @@
+"""Runs a command under Hydra: what the user typed -> a composed configuration -> an exit code.
+
+0 done    2 bad input or configuration    3 diverged    4 cannot write    75 interrupted    1 a fault of ours
+"""
+
+import ctypes
+import logging
+import os
+import platform
+import sys
+import warnings
+from importlib import import_module
+from pathlib import Path
+from shutil import rmtree
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from forecast import config
+from forecast.error import ForecastError
+from forecast.sweep.folder import claim, release, stamp
+from forecast.sweep.ranking import ranking
+
+INTERRUPTED = 75
+
+
+def run(command: str, rest: list[str]) -> int:
+    """Runs `forecast <command> <rest>`; everything that a user can mend ends as one line on stderr."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # Lightning's advertisements and restatements of its arguments
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning 2.6.6 on torch 2.13
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback of its own and exits with 1
+    many = bool({"-m", "--multirun"} & set(rest))
+    sweep = claim(Path("outputs") / "sweep" / stamp()) if many else None
+    overrides = arguments(command, rest, sweep)
+    started, refused, script = False, list[ForecastError](), sys.argv
+    sys.argv = [f"forecast {command}", *overrides]  # argparse shows the first as the program's name
+
+    def job(composed: DictConfig) -> float | None:
+        nonlocal started
+        started = True
+        folder = Path(HydraConfig.get().runtime.output_dir) if many else None
+        steady_memory()
+        try:
+            return import_module(f"forecast.command.{command}").main(config.plain(composed), folder)
+        except ForecastError as error:
+            if sweep is not None:
+                raise  # the sweeper lets the other jobs run and raises it again
+            refused.append(error)  # not raised, so that Hydra does not comment on it
+            return None
+
+    try:
+        hydra.main(config_path=str(config.CONF), config_name=command, version_base="1.3")(job)()
+        if refused:
+            raise refused[0]
+        return 0
+    except ForecastError as error:
+        print(f"forecast {command}: {error}", file=sys.stderr)
+        return error.exit
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"forecast {command}: {config.explained(error, command)}", file=sys.stderr)
+        return 2
+    except ValueError as error:
+        if started:
+            raise
+        print(f"forecast {command}: {error}", file=sys.stderr)  # flags of Hydra that don't go together
+        return 2
+    except KeyboardInterrupt:
+        print(f"forecast {command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        sys.argv = script
+        if sweep is not None:
+            conclude(sweep)
+
+
+def arguments(command: str, rest: list[str], sweep: Path | None) -> list[str]:
+    """What Hydra is given: overrides that its grammar takes, `score file.csv` by its key, and the sweep's folder."""
+    rest = [f"table={x}" if command == "score" and not x.startswith("-") and "=" not in x else x for x in rest]
+    rest = config.complete(rest)
+    if sweep is not None:
+        first = next((i for i, x in enumerate(rest) if "=" in x and not x.startswith("-")), len(rest))
+        rest.insert(first, f"hydra.sweep.dir={config.quoted(str(sweep))}")
+    return rest
+
+
+def conclude(sweep: Path) -> None:
+    """Prints how the jobs of a sweep compare; if none got as far as a run, nothing stays."""
+    if any(path.is_dir() for path in sweep.iterdir()):
+        print(ranking(sweep))
+    else:
+        rmtree(sweep)
+        release(sweep.parent)
+
+
+def steady_memory() -> None:
+    """Keeps glibc from giving the memory of each training step back: 14,000 page faults a step (Linux only)."""
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc" and "LD_PRELOAD" not in os.environ:
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(-4, 0)  # M_MMAP_MAX
+            mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD

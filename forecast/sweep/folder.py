@@ -1,0 +1,52 @@
+"""Run folders: each belongs to one run, and a refused run leaves none."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from shutil import rmtree
+
+from forecast.error import CannotWrite, Refusal
+
+
+def stamp() -> str:
+    return datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def claim(folder: Path) -> Path:
+    """Makes a folder that nobody else has; if the name is taken, the next free number is added.
+
+    mkdir is atomic: of two runs that start at once, one gets the next number.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for number in count():
+            candidate = folder.with_name(f"{folder.name}-{number}") if number else folder
+            with suppress(FileExistsError):
+                candidate.mkdir()
+                return candidate
+    except OSError as error:
+        raise CannotWrite(f"{folder} can't be made: {error.strerror or error}", "cannot-write") from error
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def claimed(folder: Path, given: Path | None = None) -> Iterator[Path]:
+    """A folder of this run's own (`given`: the one that a sweep made for it), gone again if the run is refused."""
+    own = claim(folder) if given is None else given
+    try:
+        yield own
+    except Refusal:
+        rmtree(own, ignore_errors=True)
+        release(own.parent)
+        raise
+
+
+def release(folder: Path) -> None:
+    """Removes a folder and those above it as long as they are empty."""
+    with suppress(OSError):
+        for each in (folder, *folder.parents):
+            if each.resolve() == Path.cwd():
+                break
+            each.rmdir()
