@@ -1,6 +1,5 @@
 """Forecaster: what Python users import. Data recipe and model in one object: fit, predict, backtest, save, load."""
 
-import hashlib
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,6 @@ from forecast import artifact, build, config
 from forecast.contract import Shape, Window
 from forecast.data import panel as panels
 from forecast.data import scaler, table
-from forecast.data.clock import Clock
 from forecast.data.forecasts import tabulate
 from forecast.data.module import SeriesDataModule
 from forecast.data.panel import Grid, Panel
@@ -132,7 +130,7 @@ class Forecaster:
             "seconds": perf_counter() - started,
             "data": {
                 "source": panel.source,
-                "sha256": digest(grid),
+                "sha256": grid.digest,
                 "series": len(panel.names),
                 "rows": int(panel.lengths.sum()),
                 "frequency": panel.layout.clock.freq,
@@ -150,12 +148,12 @@ class Forecaster:
     def predict(self, frame: Frame | None = None, *, levels: Sequence[float] | None = None) -> pd.DataFrame:
         """Forecasts what follows the last observed row of each series: the real future, y empty.
 
-        `frame` has new rows in the columns of the training data, or names a CSV file (default: the training data). Known covariates must
-        reach over the horizon. Returns the forecast table, in data units.
+        `frame` has new rows in the columns of the training data, or names a CSV file of them (default: the training
+        data). Known covariates must reach over the horizon. Returns the forecast table, in data units.
         """
         fitted, panel = self.fitted, self.panel(frame)
         windows = Windows.latest(panel, window_of(fitted.config))
-        covered(windows)
+        windows.check_future()
         return self.forecast(windows, levels)
 
     def backtest(
@@ -205,18 +203,14 @@ class Forecaster:
         """A saved forecaster, from its folder or that of its run; forecasts equal the saved one's to the last bit."""
         weights, document = artifact.load(Path(folder))
         try:
-            layout = document["layout"]
-            clock = Clock(**layout.pop("clock"))
-            columns = {key: tuple(x) if isinstance(x, list) else x for key, x in layout.items()}
-            statistics = Statistics.of(document["statistics"])
-            shape = Shape(**{k: tuple(x) if isinstance(x, list) else x for k, x in document["shape"].items()})
+            layout, statistics = Layout.of(document["layout"]), Statistics.of(document["statistics"])
+            shape = Shape(**{**document["shape"], "cardinalities": tuple(document["shape"]["cardinalities"])})
             model = build.model(document["config"], shape, statistics.scaling)
             model.load_state_dict(weights)
             first, second, third = document["borders"]
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise Refusal(f"{folder} holds a damaged forecaster: {error!r}", "damaged") from error
         made = cls.of(document["config"])
-        layout = Layout(**columns, clock=clock)
         made.fitted_ = Fitted(document["config"], layout, statistics, (first, second, third), model, document["record"])
         return made
 
@@ -297,34 +291,6 @@ def shape_of(panel: Panel, statistics: Statistics, settings: Mapping[str, Any]) 
         series=len(statistics.names) + 1,
         width=build.width(settings),
     )
-
-
-def covered(windows: Windows) -> None:
-    """Refuses to forecast where a known covariate is unknown, by its name and stamp."""
-    panel, window = windows.panel, windows.window
-    names = panel.layout.future
-    for start in windows.starts.tolist() if names else ():
-        rows = slice(start + window.context, start + window.length)
-        missing = ~panel.future_observed[rows, : len(names)]
-        if missing.any():
-            step, column = missing.nonzero()[0].tolist()
-            series = int(torch.searchsorted(panel.offsets, start, right=True)) - 1
-            ordinal = panel.first[series] + start + window.context + step - panel.offsets[series]
-            stamp = panel.layout.clock.stamps(np.array([int(ordinal)]))[0]
-            raise Refusal(
-                f"{panel.source}: '{names[column]}' is not known at {stamp} (series '{panel.names[series]}'), but the "
-                f"forecast needs it for {window.ahead} steps after the last value: append rows with {', '.join(names)}",
-                "no-future",
-            )
-
-
-def digest(grid: Grid) -> str:
-    """sha256 of what was trained on: values, covariates, stamps and names."""
-    found = hashlib.sha256(repr((grid.names, grid.layout)).encode())
-    for array in (grid.y, grid.past, grid.future, grid.offsets, grid.first):
-        found.update(np.ascontiguousarray(array))
-    found.update(grid.static.to_csv().encode())
-    return found.hexdigest()
 
 
 @contextmanager

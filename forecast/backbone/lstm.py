@@ -48,5 +48,5 @@ class Lstm(nn.Module):
 
     def initial(self, b: int) -> State:
         rows = self.net.num_layers * self.directions
-        hidden = torch.zeros(rows, b, self.net.hidden_size, device=self.net.weight_hh_l0.device)
+        hidden = torch.zeros(rows, b, self.net.hidden_size, device=next(self.parameters()).device)
         return hidden, hidden

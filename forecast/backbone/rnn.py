@@ -50,4 +50,4 @@ class Rnn(nn.Module):
 
     def initial(self, b: int) -> State:
         rows = self.net.num_layers * self.directions
-        return (torch.zeros(rows, b, self.net.hidden_size, device=self.net.weight_hh_l0.device),)
+        return (torch.zeros(rows, b, self.net.hidden_size, device=next(self.parameters()).device),)

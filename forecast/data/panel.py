@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,6 +78,15 @@ class Grid:
             )
         return ends[0], ends[1], ends[2] if ends[2] < end else None
 
+    @property
+    def digest(self) -> str:
+        """sha256 of the data themselves: values, covariates, stamps and names."""
+        found = sha256(repr((self.names, self.layout)).encode())
+        for array in (self.y, self.past, self.future, self.offsets, self.first):
+            found.update(array.tobytes())
+        found.update(self.static.to_csv().encode())
+        return found.hexdigest()
+
     def number(self, date: str) -> int:
         """The first step of the grid at or after a date."""
         clock = self.layout.clock
@@ -126,8 +136,7 @@ class Panel:
         return [self.layout.label(name, channel) for name in self.names for channel in self.layout.channels]
 
     def to(self, device: torch.device) -> "Panel":
-        moved = {name: x.to(device) if isinstance(x, Tensor) else x for name, x in vars(self).items()}
-        return Panel(**moved)
+        return replace(self, **{name: x.to(device) for name, x in vars(self).items() if isinstance(x, Tensor)})
 
 
 def grid(table: Table, ahead: int) -> Grid:

@@ -21,7 +21,7 @@ class Statistics:
 
     `loc` and `scale` [slots c] are the Scaling (slot 0 pools all series, slot i + 1 is `names[i]`); `columns` has loc
     and scale of each numeric covariate, `categories` the known ones of each static text column. `deviation` and
-    `naive_error` [slots c] are what scores divide by: the standard deviation, and the mean absolute seasonal difference.
+    `naive_error` [slots c] divide errors in scores: standard deviation, and mean absolute seasonal difference.
     """
 
     kind: str
@@ -49,17 +49,17 @@ class Statistics:
 
     def plain(self) -> dict[str, Any]:
         """The same as JSON types (which have no NaN: None)."""
-        lists = {
-            key: np.where(np.isnan(x), None, x).tolist() for key, x in vars(self).items() if isinstance(x, np.ndarray)
+        arrays = {key: x for key, x in vars(self).items() if isinstance(x, np.ndarray)}
+        return asdict(self) | {
+            key: [[None if v != v else v for v in row] for row in x.tolist()] for key, x in arrays.items()
         }
-        return asdict(self) | lists
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> "Statistics":
         arrays = {key: np.array(plain[key], dtype="float64") for key in ("loc", "scale", "deviation", "naive_error")}
         tuples = {key: tuple(plain[key]) for key in ("names", "calendar")}
         pairs = {key: {name: tuple(x) for name, x in plain[key].items()} for key in ("columns", "categories")}
-        return cls(kind=plain["kind"], season=plain["season"], **arrays, **tuples, **pairs)
+        return cls(**{**plain, **arrays, **tuples, **pairs})
 
 
 def learn(grid: Grid, until: int, kind: str, calendar: Sequence[str] | None, season: int | None) -> Statistics:

@@ -214,7 +214,8 @@ def _with_gaps(rng: np.random.Generator, frame: pd.DataFrame, columns: list[str]
     if rng.random() < 0.5:
         start, length = rng.integers(0, len(frame) - 30), rng.integers(4, 31)
         lost[start : start + length] = True
-    return frame.assign(**frame[columns].mask(lost))
+    frame[columns] = frame[columns].mask(lost)
+    return frame
 
 
 if __name__ == "__main__":

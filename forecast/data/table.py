@@ -40,6 +40,12 @@ class Layout:
     joint: bool
     clock: Clock
 
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> "Layout":
+        """The layout that `dataclasses.asdict` and JSON made plain."""
+        tuples = {key: tuple(x) for key, x in plain.items() if isinstance(x, list)}
+        return cls(**{**plain, **tuples, "clock": Clock(**plain["clock"])})
+
     @property
     def channels(self) -> tuple[str, ...]:
         return self.target if self.joint else ("y",)
@@ -123,8 +129,7 @@ def id_column(frame: pd.DataFrame, named: str | None) -> str | None:
 
 def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
     """The checked table of a DataFrame whose columns are described by `data` (conf/data/csv.yaml has the keys)."""
-    if isinstance(frame.index, pd.DatetimeIndex):
-        frame = frame.rename_axis(frame.index.name or "ds").reset_index()
+    frame = indexed(frame)
     time, series = time_column(frame, data["time"], source), id_column(frame, data["id"])
     roles = {kind: tuple(data[kind]) for kind in ("past", "future", "static")}
     taken = {time, series, *roles["past"], *roles["future"], *roles["static"]}
@@ -138,7 +143,8 @@ def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
         raise Refusal(f"{source} has a header but no rows", "empty-file")
     stamps = times(frame[time], time, source)
     clock = fitted(stamps.unique().sort_values(), data["freq"])
-    return arranged(frame, Layout(time, series, target, *roles.values(), bool(data["joint"]), clock), stamps, source)
+    layout = Layout(time, series, target, joint=bool(data["joint"]), clock=clock, **roles)
+    return arranged(frame, layout, stamps, source)
 
 
 def again(frame: pd.DataFrame, layout: Layout, source: str) -> Table:
@@ -146,8 +152,7 @@ def again(frame: pd.DataFrame, layout: Layout, source: str) -> Table:
 
     Raises Refusal if a column is missing or the stamps lie off the grid of the training data.
     """
-    if isinstance(frame.index, pd.DatetimeIndex):
-        frame = frame.rename_axis(frame.index.name or "ds").reset_index()
+    frame = indexed(frame)
     names = [layout.time, layout.id, *layout.target, *layout.past, *layout.future, *layout.static]
     require(frame, [name for name in names if name], source)
     if not len(frame):
@@ -165,6 +170,13 @@ def again(frame: pd.DataFrame, layout: Layout, source: str) -> Table:
             "wrong-frequency",
         )
     return arranged(frame, layout, stamps, source)
+
+
+def indexed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with stamps that lie in its index as a column."""
+    if isinstance(frame.index, pd.DatetimeIndex):
+        return frame.rename_axis(str(frame.index.name or "ds")).reset_index()
+    return frame
 
 
 def require(frame: pd.DataFrame, names: Sequence[str], source: str) -> None:

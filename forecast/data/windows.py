@@ -49,12 +49,30 @@ class Windows:
         last = torch.stack([part.max() for part in seen.split(panel.offsets.diff().tolist())])
         starts = last + 1 - window.context
         for i in torch.nonzero(starts < panel.offsets[:-1]).flatten().tolist():
+            rows = max(0, int(last[i] - panel.offsets[i] + 1))
             raise Refusal(
-                f"{panel.source}: series '{panel.names[i]}' has {max(0, int(last[i] - panel.offsets[i] + 1))} rows up to "
-                f"its last value; a forecast needs {window.context} (the context)",
+                f"{panel.source}: series '{panel.names[i]}' has {rows} rows up to its last value; a forecast needs "
+                f"{window.context} (the context)",
                 "too-short",
             )
         return cls(panel, window, starts)
+
+    def check_future(self) -> None:
+        """Refuses a window in which a known covariate is unknown after the cutoff, by its name and stamp."""
+        panel, window, names = self.panel, self.window, self.panel.layout.future
+        for start in self.starts.tolist() if names else ():
+            missing = ~panel.future_observed[start + window.context : start + window.length, : len(names)]
+            if not missing.any():
+                continue
+            step, column = missing.nonzero()[0].tolist()
+            series = int(torch.searchsorted(panel.offsets, start, right=True)) - 1
+            number = panel.first[series] + start + window.context + step - panel.offsets[series]
+            stamp = panel.layout.clock.stamps(number[None].numpy())[0]
+            raise Refusal(
+                f"{panel.source}: '{names[column]}' is not known at {stamp} (series '{panel.names[series]}'), but the "
+                f"forecast needs it for {window.ahead} steps after the last value: append rows with {', '.join(names)}",
+                "no-future",
+            )
 
     def batch(self, numbers: Int64[Tensor, " b"], weight: Tensor | None = None) -> Batch:
         """The windows of these numbers, gathered on the device of the panel."""

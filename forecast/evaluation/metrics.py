@@ -8,7 +8,7 @@ Rows without an observed y are left out. e = y - point; the mean is over all row
     smape     mean 200 |e| / (|y| + |point|), 0 where both are 0, in per cent   (M4 competition, 2020)
     mase      mean |e| / d, d = mean |y_t - y_{t-season}| of the series' train rows (R. Hyndman, A. Koehler, 2006)
     mae_scaled, mse_scaled   mean |e / s| and mean (e / s)^2 with s the deviation that the scaler learnt for the series
-    wql       mean over levels of 2 sum pinball / sum |y|                        (M5 and GluonTS: weighted quantile loss)
+    wql       mean over levels of 2 sum pinball / sum |y|           (weighted quantile loss; GluonTS, M5)
     coverage_80   share of y inside q0.1 ... q0.9
     rmae      mae / mae of the reference forecast on the same rows
     skill     1 - rmae: the share of the reference's error that is gone
@@ -104,7 +104,7 @@ def compared(
     scale: Mapping[str, float] | None = None,
     naive_error: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
-    """Scores of several forecasts of the same rows, long: model, metric, value; relative to `seasonal_naive` if there."""
+    """Scores of several forecasts of the same rows: model, metric, value; relative to `seasonal_naive` if there."""
     every = {name: scores(table, scale, naive_error) for name, table in tables.items()}
     if REFERENCE in every:
         against = every[REFERENCE]["mae"]

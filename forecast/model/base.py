@@ -45,6 +45,8 @@ class Model(lightning.LightningModule):
         self.shape, self.head, self.optimize, self.seed = shape, parts.head, parts.optimize, parts.seed
         self.kind = parts.scaling.kind
         self.normalizers = nn.ModuleList(parts.normalizers)
+        self.loc: Tensor
+        self.scale: Tensor
         self.register_buffer("loc", parts.scaling.loc, persistent=False)  # kept, as plain numbers, by the forecaster
         self.register_buffer("scale", parts.scaling.scale, persistent=False)
 

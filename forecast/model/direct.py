@@ -1,4 +1,4 @@
-"""Direct decoding: what a recurrent net remembers of the context, and what is known of the horizon, give all steps at once.
+"""Direct decoding: the state after the context and what is known of the horizon give all steps at once.
 
 Source of the strategy: S. Ben Taieb et al., "A review and comparison of strategies for multi-step ahead time series
 forecasting based on the NN5 forecasting competition", 2012.

@@ -1,0 +1,33 @@
+"""Shapes in annotations are checked in every test: jaxtyping and beartype hook into the import of forecast."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+TENSORS = ("contract", "backbone", "head", "normalizer", "model", "data.windows", "evaluation.baseline")
+install_import_hook([f"forecast.{name}" for name in TENSORS], "beartype.beartype")
+
+QUICK = ("trainer.max_epochs=1", "trainer.limit_train_batches=4", "trainer.limit_val_batches=1", "backbone.hidden_size=8")
+
+
+@pytest.fixture
+def real():
+    """A file of the folder FORECAST_DATA; the test is skipped where there is none."""
+
+    def path(name: str) -> Path:
+        folder = os.environ.get("FORECAST_DATA")
+        for candidate in (name, f"{name}.gz"):
+            if folder and (Path(folder) / candidate).is_file():
+                return Path(folder) / candidate
+        pytest.skip(f"needs {name}: FORECAST_DATA does not name a folder that holds it")
+
+    return path
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Every test runs in a folder of its own, so that none can write into the checkout."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
