@@ -60,7 +60,10 @@ def quoted(value: str) -> str:
 
 
 def complete(overrides: Sequence[str]) -> list[str]:
-    """Overrides as Hydra takes them: awkward values quoted; `data.path=...` alone means any CSV, not the default set."""
+    """Overrides as Hydra takes them: awkward values quoted; `data.path=...` alone means any CSV, not the default."""
+    for text in overrides:
+        if text.startswith(("+", "~")):
+            raise Refusal(f"{text}: keys can't be added or deleted, only set (null switches off)", "config")
     result = [text if text.startswith("-") else readable(text) for text in overrides]
     keys = [text.split("=", 1)[0].lstrip("+~") for text in result]
     if "data.path" in keys and not {"data", "experiment"} & set(keys):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import pandas as pd
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from forecast import artifact, build, config
 from forecast.contract import Shape, Window
@@ -31,7 +32,7 @@ from forecast.model.base import Model
 log = logging.getLogger(__name__)
 
 Frame = pd.DataFrame | Path | str
-AT_ONCE = 1024  # windows forecast in one batch
+AT_ONCE = 256  # windows forecast in one batch
 ARGUMENTS = ("data", "model", "backbone", "head", "normalizer", "context", "horizon", "gap", "seed")
 
 
@@ -119,7 +120,10 @@ class Forecaster:
             torch.manual_seed(settings["seed"])
             model = build.model(settings, shape_of(panel, statistics, settings), statistics.scaling)
             trainer = build.trainer(settings, kept, None if folder is None else Path(folder))
-            trainer.fit(model, datamodule=module)
+            try:
+                trainer.fit(model, datamodule=module)
+            except MisconfigurationException as error:
+                raise Refusal(f"trainer: {error}", "config") from error
             best = next(x.best_model_path for x in trainer.checkpoint_callbacks)  # pyright: ignore
             model.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
         record = {

@@ -36,9 +36,7 @@ def run(command: str, rest: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback of its own and exits with 1
     many = bool({"-m", "--multirun"} & set(rest))
     sweep = claim(Path("outputs") / "sweep" / stamp()) if many else None
-    overrides = arguments(command, rest, sweep)
     started, refused, script = False, list[ForecastError](), sys.argv
-    sys.argv = [f"forecast {command}", *overrides]  # argparse shows the first as the program's name
 
     def job(composed: DictConfig) -> float | None:
         nonlocal started
@@ -54,6 +52,7 @@ def run(command: str, rest: list[str]) -> int:
             return None
 
     try:
+        sys.argv = [f"forecast {command}", *arguments(command, rest, sweep)]  # argparse shows the first
         hydra.main(config_path=str(config.CONF), config_name=command, version_base="1.3")(job)()
         if refused:
             raise refused[0]

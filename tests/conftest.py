@@ -9,7 +9,12 @@ from jaxtyping import install_import_hook
 TENSORS = ("contract", "backbone", "head", "normalizer", "model", "data.windows", "evaluation.baseline")
 install_import_hook([f"forecast.{name}" for name in TENSORS], "beartype.beartype")
 
-QUICK = ("trainer.max_epochs=1", "trainer.limit_train_batches=4", "trainer.limit_val_batches=1", "backbone.hidden_size=8")
+QUICK = (
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=4",
+    "trainer.limit_val_batches=1",
+    "backbone.hidden_size=8",
+)
 
 
 @pytest.fixture

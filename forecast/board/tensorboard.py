@@ -18,9 +18,7 @@ LAYOUT = {
 
 def logger(folder: Path) -> TensorBoardLogger:
     """The event files of a run, in its folder `tensorboard`."""
-    made = TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False)
-    made.experiment.add_custom_scalars(LAYOUT)
-    return made
+    return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False)
 
 
 def conclude(
@@ -33,6 +31,7 @@ def conclude(
 ) -> None:
     """Writes what is known at the end of a run: data card, fan chart, final scores, and the row of the HParams tab."""
     rows = "\n".join(f"| {key} | {value} |" for key, value in card.items())
+    made.experiment.add_custom_scalars(LAYOUT)
     made.experiment.add_text("data", f"| | |\n|---|---|\n{rows}", step)
     made.experiment.add_figure("forecast/fan", figure, step, close=True)
     made.log_metrics(dict(final), step)

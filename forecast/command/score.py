@@ -15,7 +15,7 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
 
     if config["table"] is None:
         raise Refusal("which table? Name its file: forecast score forecasts.csv", "config")
-    path = find(config["table"])
+    path = find(config["table"], "table")
     try:
         table = pd.read_csv(path, dtype={"unique_id": str}, float_precision="round_trip")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:

@@ -46,8 +46,8 @@ class SeriesDataModule(lightning.LightningDataModule):
         if not len(windows):
             rows = torch.minimum(end - panel.first, panel.lengths) - (begin - panel.first).clamp(min=0)
             raise Refusal(
-                f"{panel.source}: too short for a window in {part}: the longest series has {max(0, int(rows.max()))} rows "
-                f"there and {int(panel.lengths.max())} in all, a window needs {window.horizon} rows in {part} (the "
+                f"{panel.source}: too short for a window in {part}: the longest series has {max(0, int(rows.max()))} "
+                f"rows there and {int(panel.lengths.max())} in all, a window needs {window.horizon} in {part} (the "
                 f"horizon) after {window.context + window.gap} others (context and gap). Lower context or horizon, or "
                 "change data.split",
                 "too-short",

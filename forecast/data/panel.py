@@ -105,7 +105,8 @@ class Panel:
     """The series as tensors: values in data units (float64), covariates scaled once (float32), masks, a clock.
 
     Missing values are filled with the value last seen (before the first one: the mean learnt on train rows) and
-    marked in the masks. `slots` are the series' rows in Scaling. Rows and offsets as in Grid.
+    marked in the masks. `lengths` are each series' rows up to its last observed one (rows after it are the known
+    future), `slots` its row in Scaling. Rows, offsets and first as in Grid.
     """
 
     y: Tensor
@@ -118,17 +119,13 @@ class Panel:
     codes: Tensor
     offsets: Tensor
     first: Tensor
+    lengths: Tensor
     slots: Tensor
     clock: Tensor
     names: tuple[str, ...]
     layout: Layout
     ahead: int
     source: str
-
-    @property
-    def lengths(self) -> Tensor:
-        """Rows of each series, without the room after it."""
-        return self.offsets.diff() - self.ahead
 
     @property
     def labels(self) -> list[str]:
@@ -185,6 +182,7 @@ def panel(grid: Grid, statistics: "Statistics") -> Panel:
     slots = np.array([statistics.slot(name) for name in grid.names], dtype="int64")
     rows_of = np.diff(grid.offsets)
     y, observed = filled(grid.y, grid.offsets, np.repeat(statistics.loc[slots], rows_of, 0))
+    ends = np.maximum.reduceat(np.where(observed.any(1), np.arange(1, len(y) + 1), 0), grid.offsets[:-1])
     past, past_observed = filled(statistics.scaled(grid.past, layout.past), grid.offsets, 0.0)
     future, future_observed = filled(statistics.scaled(grid.future, layout.future), grid.offsets, 0.0)
     calendar = layout.clock.features(ordinals, statistics.calendar)
@@ -207,6 +205,7 @@ def panel(grid: Grid, statistics: "Statistics") -> Panel:
         codes=torch.from_numpy(np.stack(codes, 1) if codes else np.empty((len(slots), 0), "int64")),
         offsets=torch.from_numpy(grid.offsets),
         first=torch.from_numpy(grid.first),
+        lengths=torch.from_numpy(np.maximum(ends - grid.offsets[:-1], 0)),
         slots=torch.from_numpy(slots),
         clock=torch.from_numpy(layout.clock.steps(ordinals)),
         names=grid.names,

@@ -62,15 +62,19 @@ class Table:
     source: str
 
 
-def find(path: str) -> Path:
-    """The file that `data.path` means: as given, else in the folder FORECAST_DATA, else among the bundled sets."""
+def find(path: str, key: str = "data.path") -> Path:
+    """The file that a key means: as given, else in the folder FORECAST_DATA, else among the bundled sets."""
     folders = [Path(), Path(os.environ.get("FORECAST_DATA", "datasets")), BUNDLED]
     for folder in folders:
         for name in (path, f"{path}.gz"):
             if (folder / name).is_file():
                 return folder / name
     there = [p.name for folder in [Path(path).parent, *folders[1:]] if folder.is_dir() for p in folder.glob("*.csv*")]
-    raise Refusal(f"data.path={path}: no such file{nearest(Path(path).name, there)}", "missing-file")
+    raise Refusal(
+        f"{key}={path}: no such file here, in FORECAST_DATA ({folders[1]}) or among the bundled sets"
+        f"{nearest(Path(path).name, there)}",
+        "missing-file",
+    )
 
 
 def read(path: str | Path, data: Mapping[str, Any]) -> pd.DataFrame:

@@ -16,6 +16,7 @@ class Windows:
 
     def __init__(self, panel: Panel, window: Window, starts: Int64[Tensor, " window"]):
         self.panel, self.window, self.starts = panel, window, starts
+        self.series = torch.searchsorted(panel.offsets, starts, right=True) - 1
         length, context = window.length, window.context
         spans = {"y": length, "observed": length, "clock": length, "future": length, "future_observed": length}
         spans |= {"past": context, "past_observed": context}
@@ -44,28 +45,22 @@ class Windows:
     @classmethod
     def latest(cls, panel: Panel, window: Window) -> "Windows":
         """One window a series: its targets follow the last observed row. Series without enough rows are refused."""
-        rows = torch.arange(len(panel.y))
-        seen = torch.where(panel.observed.any(1), rows, -1)
-        last = torch.stack([part.max() for part in seen.split(panel.offsets.diff().tolist())])
-        starts = last + 1 - window.context
-        for i in torch.nonzero(starts < panel.offsets[:-1]).flatten().tolist():
-            rows = max(0, int(last[i] - panel.offsets[i] + 1))
+        for i in torch.nonzero(panel.lengths < window.context).flatten().tolist():
             raise Refusal(
-                f"{panel.source}: series '{panel.names[i]}' has {rows} rows up to its last value; a forecast needs "
-                f"{window.context} (the context)",
+                f"{panel.source}: series '{panel.names[i]}' has {int(panel.lengths[i])} rows up to its last value; a "
+                f"forecast needs {window.context} (the context)",
                 "too-short",
             )
-        return cls(panel, window, starts)
+        return cls(panel, window, panel.offsets[:-1] + panel.lengths - window.context)
 
     def check_future(self) -> None:
         """Refuses a window in which a known covariate is unknown after the cutoff, by its name and stamp."""
         panel, window, names = self.panel, self.window, self.panel.layout.future
-        for start in self.starts.tolist() if names else ():
+        for start, series in zip(self.starts.tolist(), self.series.tolist(), strict=True) if names else ():
             missing = ~panel.future_observed[start + window.context : start + window.length, : len(names)]
             if not missing.any():
                 continue
             step, column = missing.nonzero()[0].tolist()
-            series = int(torch.searchsorted(panel.offsets, start, right=True)) - 1
             number = panel.first[series] + start + window.context + step - panel.offsets[series]
             stamp = panel.layout.clock.stamps(number[None].numpy())[0]
             raise Refusal(
@@ -77,9 +72,8 @@ class Windows:
     def batch(self, numbers: Int64[Tensor, " b"], weight: Tensor | None = None) -> Batch:
         """The windows of these numbers, gathered on the device of the panel."""
         panel, context = self.panel, self.window.context
-        start = self.starts[numbers]
-        taken = {name: view.index_select(0, start).unflatten(1, shape) for name, (view, shape) in self.views.items()}
-        series = torch.searchsorted(panel.offsets, start, right=True) - 1
+        start, series = self.starts.index_select(0, numbers), self.series.index_select(0, numbers)
+        taken = {name: gathered(*view, start) for name, view in self.views.items()}
         y, observed, horizon = taken["y"], taken["observed"], context + self.window.gap
         return Batch(
             y=y[:, :context],
@@ -91,9 +85,9 @@ class Windows:
             target=y[:, horizon:],
             target_observed=observed[:, horizon:],
             clock=taken["clock"].flatten(1),
-            static=panel.static[series],
-            codes=panel.codes[series],
-            series=panel.slots[series],
+            static=panel.static.index_select(0, series),
+            codes=panel.codes.index_select(0, series),
+            series=panel.slots.index_select(0, series),
             cutoff=start + context - 1,
             weight=torch.ones(len(start), device=start.device) if weight is None else weight,
         )
@@ -107,12 +101,19 @@ class Windows:
             yield self.batch(numbers)
 
 
-def strided(rows: Tensor, length: int) -> tuple[Tensor, tuple[int, int]]:
-    """A view [start, length x column] of [row column] in which entry i is the window that starts at row i."""
+def strided(rows: Tensor, length: int) -> tuple[Tensor, int, int]:
+    """A view [start, length x column] of [row column] whose entry i is the window from row i; length and columns."""
     rows = rows[:, None] if rows.ndim == 1 else rows
     columns = rows.shape[1]
     view = rows.as_strided((max(0, len(rows) - length + 1), length * columns), (columns, 1))
-    return view, (length, columns)
+    return view, length, columns
+
+
+def gathered(view: Tensor, length: int, columns: int, start: Tensor) -> Tensor:
+    """The windows [b length column] of a strided view that start at these rows."""
+    if columns == 0:
+        return view.new_empty((len(start), length, 0))
+    return view.index_select(0, start).view(len(start), length, columns)
 
 
 class Order:

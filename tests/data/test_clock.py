@@ -1,0 +1,284 @@
+"""The clock: stamps and numbers of steps, frequencies found and refused, the local wall clock, calendar features."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forecast.data.clock import CALENDAR, Clock, fitted
+from forecast.error import Refusal
+
+FINE = ["min", "5min", "15min", "30min", "h", "2h", "12h"]
+DAYS = ["D", "2D"]
+WEEKS = ["W-SUN", "W-MON", "W-WED", "2W-FRI"]
+DATES = ["B", "MS", "ME", "QS", "QE", "QS-FEB", "QE-JAN", "YS", "YE", "YS-APR", "YE-JUN"]
+SEASONS = {"min": 1440, "15min": 96, "h": 24, "2h": 12, "D": 7, "W-MON": 52, "B": 5, "MS": 12, "ME": 12}
+SEASONS |= {"QS": 4, "QE": 4, "YS": 1, "YE": 1}
+BEGINS = ["1950-01-01", "1969-12-20", "2023-12-29", "2024-02-27"]  # before the epoch, across it, leap year
+
+
+def made(freq: str, begin: str = "2024-01-01", rows: int = 60, tz: str | None = None) -> pd.DatetimeIndex:
+    return pd.date_range(begin, periods=rows, freq=freq, tz=tz).as_unit("ns")
+
+
+def check_clock(clock: Clock, stamps: pd.DatetimeIndex) -> None:
+    """Numbers are consecutive and lead back to the stamps, past the end as well."""
+    numbers = clock.ordinals(stamps)
+    assert numbers.dtype == np.int64 and (np.diff(numbers) == 1).all()
+    assert clock.stamps(numbers).equals(stamps)
+    assert clock.naive(numbers).equals(stamps.tz_localize(None) if clock.daily else naive_utc(stamps))
+    assert clock.naive(numbers).tz is None
+    assert clock.local(numbers).equals(stamps.tz_localize(None))
+
+
+def naive_utc(stamps: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    return stamps if stamps.tz is None else stamps.tz_convert("UTC").tz_localize(None)
+
+
+@pytest.mark.parametrize("begin", BEGINS)
+@pytest.mark.parametrize("freq", [*FINE, *DAYS, *WEEKS, *DATES, "2MS", "6ME"])
+def test_numbers_are_consecutive_and_lead_back_to_the_stamps(freq, begin):
+    stamps = made(freq, begin)
+    check_clock(fitted(stamps, freq), stamps)
+    assert fitted(stamps, freq).freq == freq
+
+
+@pytest.mark.parametrize("tz", ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"])
+@pytest.mark.parametrize("begin", ["2024-03-08", "2024-10-25"])  # both nights of both zones follow within 26 days
+@pytest.mark.parametrize("freq", ["15min", "h", "2h", *DAYS, "W-MON", "B", "MS"])
+def test_stamps_with_a_zone_lead_back_to_themselves_over_both_nights(freq, begin, tz):
+    days = {"15min": 96, "h": 24, "2h": 12}.get(freq, 2)
+    stamps = made(freq, begin, 26 * days, tz)
+    for clock in (fitted(stamps, freq), fitted(stamps, None)):
+        check_clock(clock, stamps)
+
+
+@pytest.mark.parametrize("freq", [*FINE, "D", "W-MON", *DATES])
+def test_the_grid_goes_on_after_the_data_as_pandas_would(freq):
+    stamps = made(freq, rows=90)
+    clock = fitted(stamps[:40], None)
+    assert clock.stamps(np.arange(90) + clock.ordinals(stamps[:1])[0]).equals(stamps)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    freq=st.sampled_from([*FINE, *DAYS, *WEEKS, *DATES]),
+    begin=st.datetimes(pd.Timestamp("1950-01-01"), pd.Timestamp("2049-12-31")),
+    holes=st.sets(st.integers(1, 58), max_size=12),
+)
+def test_the_frequency_is_found_with_stamps_missing(freq, begin, holes):
+    """Found is the grid of pandas itself: a full one leads back to the same stamps as the one with holes."""
+    whole = made(freq, str(begin.replace(second=0, microsecond=0) if freq in FINE else begin.date()))
+    clock = fitted(whole.delete(sorted(holes)), None)
+    check_clock(clock, whole)
+
+
+@pytest.mark.parametrize("faulty", ["numbers", "stamps", "naive"])
+def test_the_check_of_clocks_catches(faulty):
+    class Wrong(Clock):
+        def ordinals(self, stamps):
+            return super().ordinals(stamps) * (2 if faulty == "numbers" else 1)
+
+        def naive(self, ordinals):
+            return super().naive(ordinals + (faulty == "naive"))
+
+        def stamps(self, ordinals):
+            return super().stamps(ordinals + (faulty == "stamps"))
+
+    with pytest.raises(AssertionError):
+        check_clock(Wrong("h"), made("h"))
+
+
+@pytest.mark.parametrize(("freq", "season"), SEASONS.items())
+def test_the_season_is_the_usual_one_of_the_frequency(freq, season):
+    assert fitted(made(freq), freq).season == fitted(made(freq), None).season == season
+
+
+@pytest.mark.parametrize("tz", [None, "UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Adelaide"])
+@pytest.mark.parametrize("begin", ["2024-03-08", "2024-10-25"])
+@pytest.mark.parametrize("freq", ["15min", "h"])
+def test_steps_of_the_wall_clock_tell_the_local_time_of_day(freq, begin, tz):
+    stamps = made(freq, begin, 26 * 96, tz)
+    clock = fitted(stamps, freq)
+    day = clock.season
+    steps = clock.steps(clock.ordinals(stamps))
+    assert steps.dtype == np.int64
+    assert (steps % day == (stamps.hour * 60 + stamps.minute) * day // 1440).all()
+    assert np.diff(steps).min() >= (1 if tz in (None, "UTC", "Asia/Kolkata") else 1 - day // 24)
+
+
+@pytest.mark.parametrize("tz", ["America/Santiago", "America/Havana"])  # their clocks are changed at midnight
+def test_days_go_on_over_a_night_without_midnight_and_one_with_two(tz):
+    stamps = made("D", "2024-06-01", tz=tz)
+    clock = fitted(stamps, None)
+    numbers = np.arange(365) + clock.ordinals(stamps[:1])[0]
+    days = made("D", "2024-06-01", 365)
+    assert clock.stamps(numbers).tz_localize(None).normalize().equals(days)
+    assert clock.local(numbers).normalize().equals(days)
+
+
+@pytest.mark.parametrize("freq", [*DAYS, "W-SUN", *DATES])
+def test_from_a_day_upward_a_step_is_a_step(freq):
+    stamps = made(freq, tz="Europe/Berlin")
+    clock = fitted(stamps, freq)
+    assert (clock.steps(clock.ordinals(stamps)) == clock.ordinals(stamps)).all()
+
+
+@pytest.mark.parametrize(
+    ("freq", "begin", "tz", "time"),
+    [
+        ("h", "2024-01-01", None, "00:00"),
+        ("h", "2024-01-01", None, "7:00"),
+        ("h", "2024-01-01 00:30", None, "13:30"),
+        ("15min", "2024-01-01 00:05", None, "12:20"),
+        ("2h", "2024-01-01 01:00", None, "09:00"),
+        ("30min", "2024-03-28", "Europe/Berlin", "23:30"),
+        ("h", "2024-03-28", "Europe/Berlin", "00:00"),
+        ("h", "2024-10-25 00:15", "America/New_York", "00:15"),
+        ("h", "2024-01-01", "Asia/Kolkata", "00:00"),
+        ("h", "2024-03-28", "Australia/Adelaide", "00:00"),
+    ],
+)
+def test_a_time_of_day_is_there_when_the_wall_clock_says_so(freq, begin, tz, time):
+    stamps = made(freq, begin, 400, tz)
+    clock = fitted(stamps, freq)
+    phase, period = clock.at(time)
+    there = clock.steps(clock.ordinals(stamps)) % period == phase
+    assert (there == (stamps.strftime("%H:%M") == time.zfill(5))).all() and there.any()
+
+
+@pytest.mark.parametrize(
+    ("freq", "begin", "tz", "time"),
+    [
+        ("h", "2024-01-01", None, "00:30"),
+        ("h", "2024-01-01 00:30", None, "00:00"),
+        ("h", "2024-01-01", None, "24:00"),
+        ("h", "2024-01-01", None, "-1:00"),
+        ("h", "2024-01-01", None, "noon"),
+        ("5h", "2024-01-01", None, "00:00"),
+        ("D", "2024-01-01", None, "00:00"),
+        ("MS", "2024-01-01", None, "00:00"),
+        ("h", "2024-01-01", "Asia/Kolkata", "00:30"),
+    ],
+)
+def test_a_time_of_day_off_the_grid_is_refused(freq, begin, tz, time):
+    with pytest.raises(Refusal, match=rf"anchor={time}.*{freq}") as refusal:
+        fitted(made(freq, begin, tz=tz), freq).at(time)
+    assert refusal.value.code == "anchor"
+
+
+@pytest.mark.parametrize("freq", ["foo", "0D", "-1D", "H", "bh", "C", "BMS", "SME", "2B"])
+def test_a_frequency_that_is_none_or_not_served_is_refused(freq):
+    with pytest.raises(Refusal, match=rf"data.freq={freq}\b.* h, 15min, D, B, W, MS") as refusal:
+        fitted(made("h"), freq)
+    assert refusal.value.code == "freq"
+
+
+@pytest.mark.parametrize(
+    ("true", "declared", "off"),
+    [
+        ("15min", "h", "2024-01-01 00:15"),
+        ("h", "D", "2024-01-01 01:00"),
+        ("D", "W", "2024-01-02"),
+        ("D", "B", "2024-01-06"),
+        ("D", "MS", "2024-01-02"),
+        ("MS", "ME", "2024-01-01"),
+        ("MS", "QS", "2024-02-01"),
+        ("QS", "YS", "2024-04-01"),
+    ],
+)
+def test_stamps_off_the_declared_grid_are_refused_with_the_first_of_them(true, declared, off):
+    with pytest.raises(Refusal, match=rf"data.freq={declared}: {off}.*not on that grid.*data.freq") as refusal:
+        fitted(made(true), declared)
+    assert refusal.value.code == "wrong-frequency"
+
+
+def test_stamps_of_several_frequencies_are_refused():
+    mixed = made("h", "2024-01-01", 10).append(made("D", "2024-02-01", 10))
+    with pytest.raises(Refusal, match=r"no frequency fits: steps of h .*\d% of the rows.* data.freq") as refusal:
+        fitted(mixed, None)
+    assert refusal.value.code == "mixed-frequency"
+    check = fitted(mixed, "h")  # who means it can say so
+    assert (check.stamps(check.ordinals(mixed)) == mixed).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_too_few_stamps_to_find_a_frequency_are_refused(rows):
+    with pytest.raises(Refusal, match=f"{rows} stamps are too few .* data.freq") as refusal:
+        fitted(made("h", rows=rows), None)
+    assert refusal.value.code == "too-short"
+    check_clock(fitted(made("h", rows=rows), "h"), made("h", rows=rows))
+
+
+def test_the_frequency_of_single_weekdays_is_weeks_and_of_workdays_is_business_days():
+    assert fitted(made("W-WED"), None).unit == ("ns", 7 * 86_400 * 10**9, 0)
+    assert fitted(made("B"), None).unit == ("B", 1, 0)
+    assert fitted(made("D"), None).unit == ("ns", 86_400 * 10**9, 0)
+
+
+# --- calendar ---
+
+TURNS = {  # what a feature says of a stamp, as a share of its cycle, by pandas' own words
+    "hour": lambda s: (s.hour * 60 + s.minute) / 1440,
+    "weekday": lambda s: s.day_of_week / 7,
+    "month": lambda s: (s.month - 1) / 12,
+    "dayofyear": lambda s: (s.day_of_year - 1) / 365.25,
+}
+
+
+@pytest.mark.parametrize("tz", [None, "Europe/Berlin", "America/New_York"])
+@pytest.mark.parametrize("freq", ["15min", "h", "D", "B", "W-MON", "MS", "QE"])
+def test_calendar_features_are_those_of_the_local_stamps(freq, tz):
+    stamps = made(freq, "2024-03-08", 26 * 24, tz)
+    clock = fitted(stamps, freq)
+    names = clock.calendar(None)
+    found = clock.features(clock.ordinals(stamps), names)
+    angles = np.array([[2 * np.pi * TURNS[name](stamp) for name in names] for stamp in stamps])
+    expected = np.stack((np.sin(angles), np.cos(angles)), 2).reshape(len(stamps), -1)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_calendar_features_at_stamps_known_by_heart():
+    """Monday, 1 January 2024, 06:00: a quarter of the day, the start of week, month cycle and year."""
+    clock = Clock("h")
+    row = clock.features(clock.ordinals(pd.DatetimeIndex(["2024-01-01 06:00"])), CALENDAR)[0]
+    np.testing.assert_allclose(row, [1, 0, 0, 1, 0, 1, 0, 1], atol=1e-6)
+    july = clock.features(clock.ordinals(pd.DatetimeIndex(["2024-07-01 18:00"])), ("hour", "month"))[0]
+    np.testing.assert_allclose(july, [-1, 0, 0, -1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("freq", "names"),
+    [
+        ("15min", ("hour", "weekday", "month", "dayofyear")),
+        ("h", ("hour", "weekday", "month", "dayofyear")),
+        ("D", ("weekday", "month", "dayofyear")),
+        ("2D", ("weekday", "month", "dayofyear")),
+        ("B", ("weekday", "month", "dayofyear")),
+        ("W-MON", ("month", "dayofyear")),
+        ("MS", ("month",)),
+        ("ME", ("month",)),
+        ("QS", ("month",)),
+        ("YE", ()),
+    ],
+)
+def test_by_default_the_calendar_has_what_varies_at_the_frequency(freq, names):
+    clock = fitted(made(freq), freq)
+    assert clock.calendar(None) == names
+    numbers = np.arange(250 if clock.daily else 20_000)
+    assert clock.features(numbers, names).shape == (len(numbers), 2 * len(names))
+    assert all(np.ptp(clock.features(numbers, [name]), axis=0).max() > 0.1 for name in names)
+
+
+def test_a_calendar_that_is_named_is_kept_in_the_order_of_the_house():
+    assert Clock("h").calendar(["month", "hour"]) == ("hour", "month")
+    assert Clock("h").calendar([]) == ()
+    assert Clock("D").calendar(["hour", "month"]) == ("month",)
+
+
+def test_an_unknown_calendar_feature_is_refused_with_the_known_ones():
+    with pytest.raises(Refusal, match=r"'moon'.*hour, weekday, month, dayofyear") as refusal:
+        Clock("h").calendar(["hour", "moon"])
+    assert refusal.value.code == "config"
