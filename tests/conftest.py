@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # networks of tests are small: a second thread only waits
+
 import pytest
 from jaxtyping import install_import_hook
 

@@ -130,6 +130,10 @@ def test_a_sound_batch_passes_its_check_also_without_covariates():
     whole._replace(**absent, static=whole.static[:, :0], codes=whole.codes[:, :0]).check()
 
 
+def another_type(good: Tensor) -> Tensor:
+    return good.to(torch.float64 if good.dtype == torch.float32 else torch.float32)
+
+
 def not_finite(good: Tensor) -> Tensor:
     bad = good.clone()
     bad.view(-1)[-1] = torch.nan
@@ -139,10 +143,7 @@ def not_finite(good: Tensor) -> Tensor:
 MASKS = [name for name in Batch._fields if name.endswith("observed")]
 FAULTS = {
     "a row less": (Batch._fields, lambda good: good[1:]),
-    "another type": (
-        Batch._fields,
-        lambda good: good.to(torch.float64 if good.dtype == torch.float32 else torch.float32),
-    ),
+    "another type": (Batch._fields, another_type),
     "a column less": (MASKS, lambda good: good[..., 1:]),
     "a step less": ([*MASKS, "past"], lambda good: good[:, 1:]),
     "a value that is not finite": (("y", "target", "past", "future", "static", "weight"), not_finite),

@@ -9,7 +9,7 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
     import pandas as pd
 
     from forecast.board.summary import summary
-    from forecast.data.table import find
+    from forecast.data.table import EXACT, find
     from forecast.error import Refusal
     from forecast.evaluation.metrics import compared
 
@@ -17,7 +17,7 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
         raise Refusal("which table? Name its file: forecast score forecasts.csv", "config")
     path = find(config["table"], "table")
     try:
-        table = pd.read_csv(path, dtype={"unique_id": str}, float_precision="round_trip")
+        table = pd.read_csv(path, dtype={"unique_id": str}, **EXACT)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise Refusal(f"{path} can't be read as comma-separated UTF-8 text: {error}", "unreadable") from None
     scores = compared({Path(path).stem: table})

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 TIMES = ("ds", "time", "date", "datetime", "timestamp", "utc_timestamp", "date_time")
 MISSING = ["", "NA", "NaN", "nan", "null", "NULL", "None", "N/A", "n/a", "#N/A"]
+EXACT: dict[str, Any] = (
+    {"float_precision": "round_trip"} if pd.__version__ < "3.1" else {}
+)  # 3.1 reads every double exactly
 HERE = Path(__file__).resolve().parents[1]
 BUNDLED = HERE / "datasets" if (HERE / "datasets").is_dir() else HERE.parent / "datasets"
 
@@ -90,7 +93,7 @@ def read(path: str | Path, data: Mapping[str, Any]) -> pd.DataFrame:
             dtype=dict.fromkeys(text, str),
             keep_default_na=False,
             na_values={name: MISSING for name in head.columns if name not in text},
-            float_precision="round_trip",
+            **EXACT,
             low_memory=False,
         )
     except pd.errors.EmptyDataError:

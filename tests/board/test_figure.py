@@ -1,5 +1,7 @@
 """Fan charts: what is drawn, what is left out, and that no picture shows a forecast that nobody made."""
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -66,7 +68,7 @@ def strokes(drawn: Figure) -> list[tuple[float, float]]:
         corners = [path.vertices[:, 0] for path in band.get_paths() if len(path.vertices)]
         for x in corners:
             stamps = np.unique(x)
-            found += list(zip(stamps[:-1], stamps[1:], strict=True))
+            found += pairwise(stamps)
     return found
 
 
@@ -116,9 +118,8 @@ def test_every_table_becomes_a_picture_and_nothing_stays_open(name, actual):
 
 
 def test_a_picture_has_the_size_of_its_series():
-    content = [png(fan(forecasts(series=n), "")) for n in (1, 2, 3, 4)]
-    height = [int.from_bytes(x[20:24], "big") for x in content]
-    assert height[0] < height[1] < height[2] == height[3]
+    height = [int.from_bytes(png(fan(forecasts(series=n, cutoffs=1), ""))[20:24], "big") for n in (1, 3, 4)]
+    assert height[0] < height[1] == height[2]
 
 
 def check(chosen: pd.DataFrame, rows: pd.DataFrame) -> None:
@@ -131,23 +132,22 @@ def check(chosen: pd.DataFrame, rows: pd.DataFrame) -> None:
     assert len(chosen) <= STEPS or len(spans) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     cutoffs=st.integers(1, 30),
     horizon=st.sampled_from([1, 2, 5, 24, 120, 410]),
     stride=st.integers(1, 60),
-    order=st.randoms(use_true_random=False),
+    seed=st.integers(0, 9),
     tz=st.sampled_from([None, "Europe/Berlin"]),
 )
-def test_chosen_forecasts_do_not_overlap(cutoffs, horizon, stride, order, tz):
+def test_chosen_forecasts_do_not_overlap(cutoffs, horizon, stride, seed, tz):
+    """From the last one back as many as fit: every k-th, where k strides are at least a horizon."""
     rows = forecasts(cutoffs=cutoffs, horizon=horizon, stride=stride, levels=(), begin="2024-10-24", tz=tz)
-    chosen = successive(rows.iloc[order.sample(range(len(rows)), len(rows))])
+    chosen = successive(rows.sample(frac=1, random_state=seed))
     check(chosen, rows)
-    gaps = np.diff(np.flatnonzero(rows["cutoff"].drop_duplicates().isin(chosen["cutoff"]))[::-1])
-    assert (gaps == -max(1, -(-horizon // stride))).all()  # as many as fit: no forecast is left out without need
-    count = chosen["cutoff"].nunique()
-    fits = (count + 1) * horizon <= STEPS and count * max(1, -(-horizon // stride)) < cutoffs
-    assert not fits
+    every = rows["cutoff"].unique()
+    expected = every[:: -max(1, -(-horizon // stride))][: max(1, STEPS // horizon)]
+    assert set(chosen["cutoff"]) == set(expected)
 
 
 def test_the_check_of_chosen_forecasts_catches_an_overlap():
@@ -172,14 +172,15 @@ def test_what_is_drawn_are_the_numbers_of_the_table():
 def test_bands_pair_levels_around_the_middle():
     labels = fan(forecasts(levels=NINE), "").axes[0].get_legend_handles_labels()[1]
     assert labels[:2] == ["10% to 90%", "40% to 60%"]
-    assert fan(forecasts(levels=(0.025, 0.975)), "").axes[0].get_legend_handles_labels()[1][0] in (
-        "2.5% to 97.5%",
-        "2% to 98%",
-    )
     assert not fan(forecasts(levels=(0.5,)), "").axes[0].collections
     columns = forecasts(levels=(0.1, 0.9))
     turned = columns[[*columns.columns[:5], "q0.9", "q0.1"]]
     assert fan(turned, "").axes[0].get_legend_handles_labels()[1][0] == "10% to 90%"
+
+
+def test_a_level_between_two_per_cent_is_not_rounded():
+    labels = fan(forecasts(levels=(0.025, 0.975)), "").axes[0].get_legend_handles_labels()[1]
+    assert labels[0] == "2.5% to 97.5%"
 
 
 @pytest.mark.parametrize("column", ["q0_rank", "quality", "q10"])

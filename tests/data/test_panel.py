@@ -185,7 +185,7 @@ def test_a_panel_is_the_grid_filled_and_masked_and_covariates_are_scaled_once():
     assert all(x.isfinite().all() for x in (found.y, found.past, found.future, found.static))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(hour=st.integers(26, 40), value=st.floats(-1e6, 1e6) | st.just(np.nan))
 def test_nothing_is_filled_from_later_rows(hour, value):
     """Changing all values from an hour on leaves every row before it as it was, to the last bit."""
@@ -241,15 +241,16 @@ def test_new_rows_of_known_series_give_the_panel_of_the_old_ones():
 def test_known_series_keep_their_slots_in_any_order_and_unseen_ones_have_slot_zero():
     frame = frame_of().replace({"unique_id": {"s0": "new"}})
     new = fresh(pd.concat([frame[frame["unique_id"] == name] for name in ("s2", "new", "s1")]))
-    assert new.names == ("s2", "new", "s1") and new.slots.tolist() == [3, 0, 2]
+    assert dict(zip(new.names, new.slots.tolist(), strict=True)) == {"s2": 3, "new": 0, "s1": 2}
 
 
 def test_an_unseen_series_without_any_value_is_filled_with_the_pooled_mean():
     frame = frame_of().replace({"unique_id": {"s1": "new"}})
     frame.loc[frame["unique_id"] == "new", ["load", "price"]] = np.nan
     new, statistics = fresh(frame), made(frame_of())[1]
-    rows = new.y[new.offsets[1] : new.offsets[2]]
-    assert (rows == torch.from_numpy(statistics.loc[0])).all() and new.slots.tolist() == [1, 0, 3]
+    place = new.names.index("new")
+    rows = new.y[new.offsets[place] : new.offsets[place + 1]]
+    assert (rows == torch.from_numpy(statistics.loc[0])).all() and new.slots[place] == 0
 
 
 def test_a_category_not_seen_in_training_has_code_zero():
@@ -312,7 +313,7 @@ def test_fractions_and_rows_cut_the_span(rows, split, expected):
     assert parts(daily(rows), split) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows=st.integers(30, 400), train=st.integers(10, 80), test=st.integers(10, 80))
 def test_three_fractions_use_every_row_and_round_down_train_and_test(rows, train, test):
     if train + test > 90:

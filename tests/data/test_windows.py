@@ -37,7 +37,7 @@ def made(spans, ahead: int, tz: str | None = None, begin: str = "2024-03-30") ->
         block = block.mask(rng.random(block.shape) < 0.2)
         blocks.append(block.assign(ds=ds, unique_id=f"s{i}", size=float(i), kind="ab"[i % 2]))
     laid = grid(table(pd.concat(blocks), ROLES, "test"), ahead)
-    return panel(laid, learn(laid, int(laid.first.min()) + 15, "standard", None, None))
+    return panel(laid, learn(laid, int(laid.first.min()) + 15, "none", None, None))
 
 
 def possible(panel: Panel, window: Window, begin: int, end: int) -> list[int]:
@@ -67,7 +67,7 @@ def check_windows(panel: Panel, window: Window, begin: int, end: int, starts: to
     assert (panel.first.numpy()[series] + first >= begin).all() and (panel.first.numpy()[series] + last < end).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(spans=SPANS, window=SIZES, cut=st.tuples(st.integers(-3, 45), st.integers(0, 45)))
 def test_every_possible_window_is_used_exactly_once_and_stays_in_its_part_and_series(spans, window, cut):
     found = made(spans, window.ahead)
@@ -77,7 +77,7 @@ def test_every_possible_window_is_used_exactly_once_and_stays_in_its_part_and_se
     assert len(windows) == len(windows.starts)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(spans=SPANS, window=SIZES, cuts=st.tuples(st.integers(1, 20), st.integers(1, 20)))
 def test_parts_that_touch_share_no_target_and_leave_none_out(spans, window, cuts):
     """With horizon 1 and no stride every row behind a context is the target of exactly one window of one part."""
@@ -95,7 +95,7 @@ def test_parts_that_touch_share_no_target_and_leave_none_out(spans, window, cuts
     assert sorted(rows.tolist()) == expected
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(tails=st.lists(st.integers(0, 12), min_size=1, max_size=3), window=SIZES)
 def test_rows_after_the_last_value_of_a_series_are_no_targets(tails, window):
     """They are its known future; rows without a value before it count."""
@@ -190,7 +190,7 @@ def check_batch(panel: Panel, window: Window, starts: torch.Tensor, batch) -> No
             assert got.dtype == expected.dtype and torch.equal(got, expected), name
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(spans=SPANS, window=SIZES, data=st.data())
 def test_every_field_of_a_batch_equals_plain_slicing(spans, window, data):
     found = made(spans, window.ahead)
@@ -235,7 +235,7 @@ def test_batches_hold_every_window_in_order_and_keep_the_last_batch(size):
     assert torch.cat([batch.cutoff for batch in batches]).tolist() == (windows.starts + WINDOW.context - 1).tolist()
 
 
-@pytest.mark.parametrize("tz", [None, "UTC", "Europe/Berlin", "America/New_York"])
+@pytest.mark.parametrize("tz", [None, "Europe/Berlin", "America/New_York"])
 @pytest.mark.parametrize(("begin", "days"), [("2024-03-08", 26), ("2024-10-25", 12)])  # both nights of both zones
 @pytest.mark.parametrize("anchor", ["00:00", "12:00"])
 def test_anchored_windows_start_at_that_local_time_of_every_day(tz, begin, days, anchor):
@@ -243,17 +243,18 @@ def test_anchored_windows_start_at_that_local_time_of_every_day(tz, begin, days,
     found = made([(0, 24 * days), (30, 100)], window.ahead, tz, begin)
     start, end = int(found.first.min()), int((found.first + found.lengths).max())
     windows = Windows.between(found, window, start, end)
+    clock = local_times(found)
     assert windows.starts.tolist() == [
-        row for row in possible(found, Window(5, 25, gap=2), start, end) if at(found, row + 7) == anchor
+        row for row in possible(found, Window(5, 25, gap=2), start, end) if clock[row + 7] == anchor
     ]
     assert len(windows) > days - 4
 
 
-def at(panel: Panel, row: int) -> str:
-    """The local time of day of a row."""
-    series = max(i for i in range(len(panel.names)) if int(panel.offsets[i]) <= row)
-    number = panel.first[series] + row - panel.offsets[series]
-    return panel.layout.clock.stamps(number[None].numpy())[0].strftime("%H:%M")
+def local_times(panel: Panel) -> list[str]:
+    """The local time of day of each row."""
+    rows = panel.offsets.diff()
+    numbers = torch.arange(len(panel.y)) + (panel.first - panel.offsets[:-1]).repeat_interleave(rows)
+    return panel.layout.clock.stamps(numbers.numpy()).strftime("%H:%M").tolist()
 
 
 def future(rows: int, known: int, covariate_to: int) -> pd.DataFrame:
@@ -327,7 +328,7 @@ def check_order(ranks, windows: int, batch: int) -> None:
     assert all(len(real) == batch * len(ranks) for real in seen[:-1])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(windows=st.integers(1, 60), batch=st.integers(1, 9), world=WORLDS, seed=st.none() | st.integers(0, 2**62))
 def test_every_rank_takes_equal_steps_every_window_comes_once_and_weights_make_the_global_mean(
     windows, batch, world, seed
