@@ -31,7 +31,7 @@ def composed(command: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         outer, world.hydra = world.hydra, None
         try:
             with initialize_config_dir(str(CONF), version_base="1.3"):
-                found = compose(command, overrides=complete(overrides))
+                found = compose(command, overrides=complete(command, overrides))
             return plain(found)
         except (HydraException, OmegaConfBaseException) as error:
             raise Refusal(explained(error, command), "config") from error
@@ -59,14 +59,14 @@ def quoted(value: str) -> str:
     return "'" + value.replace("'", "\\'") + "'"
 
 
-def complete(overrides: Sequence[str]) -> list[str]:
+def complete(command: str, overrides: Sequence[str]) -> list[str]:
     """Overrides as Hydra takes them: awkward values quoted; `data.path=...` alone means any CSV, not the default."""
     for text in overrides:
         if text.startswith(("+", "~")):
             raise Refusal(f"{text}: keys can't be added or deleted, only set (null switches off)", "config")
     result = [text if text.startswith("-") else readable(text) for text in overrides]
     keys = [text.split("=", 1)[0].lstrip("+~") for text in result]
-    if "data.path" in keys and not {"data", "experiment"} & set(keys):
+    if command == "train" and "data.path" in keys and not {"data", "experiment"} & set(keys):
         result.insert(keys.index("data.path"), "data=csv")
     return result
 
@@ -75,7 +75,7 @@ def readable(text: str) -> str:
     """An override as typed, or with its value quoted where Hydra's grammar would refuse it (`data.path=Größe.csv`)."""
     try:
         OverridesParser.create().parse_override(text)
-    except OverrideParseException:
+    except HydraException:
         key, found, value = text.partition("=")
         return f"{key}={quoted(value)}" if found else text
     return text
@@ -84,6 +84,8 @@ def readable(text: str) -> str:
 def explained(error: Exception, command: str) -> str:
     """What Hydra's error means, with the nearest valid key or part."""
     text = str(error).split("\n", 1)[0]
+    if isinstance(error, OverrideParseException):
+        return f"'{error.override}': expected key=value ({text})"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         parts = sorted(path.stem for path in (CONF / group).glob("*.yaml")) if group else []

@@ -29,7 +29,9 @@ INTERRUPTED = 75
 
 def run(command: str, rest: list[str]) -> int:
     """Runs `forecast <command> <rest>`; everything that a user can mend ends as one line on stderr."""
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    ours = logging.getLogger("forecast")
+    ours.setLevel(logging.INFO)
+    ours.addHandler(shown := logging.StreamHandler(sys.stderr))
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)  # Lightning's advertisements and restatements of its arguments
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning 2.6.6 on torch 2.13
@@ -73,6 +75,7 @@ def run(command: str, rest: list[str]) -> int:
         return INTERRUPTED
     finally:
         sys.argv = script
+        ours.removeHandler(shown)
         if sweep is not None:
             conclude(sweep)
 
@@ -80,7 +83,7 @@ def run(command: str, rest: list[str]) -> int:
 def arguments(command: str, rest: list[str], sweep: Path | None) -> list[str]:
     """What Hydra is given: overrides that its grammar takes, `score file.csv` by its key, and the sweep's folder."""
     rest = [f"table={x}" if command == "score" and not x.startswith("-") and "=" not in x else x for x in rest]
-    rest = config.complete(rest)
+    rest = config.complete(command, rest)
     if sweep is not None:
         first = next((i for i, x in enumerate(rest) if "=" in x and not x.startswith("-")), len(rest))
         rest.insert(first, f"hydra.sweep.dir={config.quoted(str(sweep))}")

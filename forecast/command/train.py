@@ -1,6 +1,5 @@
 """fit a model, judge it beside seasonal naive on the test part, save it"""
 
-import logging
 import resource
 from pathlib import Path
 from time import perf_counter
@@ -19,15 +18,14 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
     from forecast.board import figure, tensorboard
     from forecast.board.summary import summary
     from forecast.forecaster import Forecaster
-    from forecast.sweep.folder import claimed, stamp
+    from forecast.sweep.folder import claimed, logged, stamp
 
     started = perf_counter()
     data = config["data"]["name"] or Path(config["data"]["path"] or "data").name.split(".")[0]
     parts = f"{config['model'].get('name')}-{config['backbone'].get('name')}"
     wanted = Path(config["folder"] or Path("outputs") / data / parts / stamp())
-    with claimed(wanted, folder) as run:
+    with claimed(wanted, folder) as run, logged(run / "train.log"):
         artifact.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
-        logging.getLogger().addHandler(logging.FileHandler(run / "train.log"))
         forecaster = Forecaster.of(config).fit(folder=run)
         judged = forecaster.judge()
         record, name = forecaster.fitted.record, forecaster.name

@@ -136,7 +136,7 @@ def id_column(frame: pd.DataFrame, named: str | None) -> str | None:
 
 def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
     """The checked table of a DataFrame whose columns are described by `data` (conf/data/csv.yaml has the keys)."""
-    frame = indexed(frame)
+    frame = indexed(frame, source)
     time, series = time_column(frame, data["time"], source), id_column(frame, data["id"])
     roles = {kind: tuple(data[kind]) for kind in ("past", "future", "static")}
     taken = {time, series, *roles["past"], *roles["future"], *roles["static"]}
@@ -146,8 +146,6 @@ def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
             f"{source}: column {(set(target) & taken).pop()!r} has two roles; a target can't be another", "config"
         )
     require(frame, [*target, *(name for name in taken if name)], source)
-    if not len(frame):
-        raise Refusal(f"{source} has a header but no rows", "empty-file")
     stamps = times(frame[time], time, source)
     clock = fitted(stamps.unique().sort_values(), data["freq"])
     layout = Layout(time, series, target, joint=bool(data["joint"]), clock=clock, **roles)
@@ -159,11 +157,9 @@ def again(frame: pd.DataFrame, layout: Layout, source: str) -> Table:
 
     Raises Refusal if a column is missing or the stamps lie off the grid of the training data.
     """
-    frame = indexed(frame)
+    frame = indexed(frame, source)
     names = [layout.time, layout.id, *layout.target, *layout.past, *layout.future, *layout.static]
     require(frame, [name for name in names if name], source)
-    if not len(frame):
-        raise Refusal(f"{source} has a header but no rows", "empty-file")
     stamps = times(frame[layout.time], layout.time, source)
     if (stamps.tz is None) != (layout.clock.tz is None):
         raise Refusal(
@@ -179,8 +175,10 @@ def again(frame: pd.DataFrame, layout: Layout, source: str) -> Table:
     return arranged(frame, layout, stamps, source)
 
 
-def indexed(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with stamps that lie in its index as a column."""
+def indexed(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    """The frame, which has rows, with stamps that lie in its index as a column."""
+    if not len(frame):
+        raise Refusal(f"{source} has a header but no rows", "empty-file")
     if isinstance(frame.index, pd.DatetimeIndex):
         return frame.rename_axis(str(frame.index.name or "ds")).reset_index()
     return frame

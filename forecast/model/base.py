@@ -15,7 +15,7 @@ from jaxtyping import Float, Float32, Float64
 from torch import Tensor, nn
 
 from forecast.contract import Batch, Scaling, Shape, mix
-from forecast.error import Diverged
+from forecast.error import Diverged, Refusal
 from forecast.head.base import Head
 
 
@@ -113,12 +113,7 @@ class Model(lightning.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         loss, norm = (self.train_sums / self.train_batches).tolist()
-        if not math.isfinite(loss):
-            raise Diverged(
-                f"the training loss became {loss} in epoch {self.current_epoch}: lower optimizer.lr, or set "
-                "trainer.gradient_clip_val",
-                "diverged",
-            )
+        self.finite("training", loss)
         self.log_dict(
             {
                 "train/loss": loss,
@@ -147,8 +142,19 @@ class Model(lightning.LightningModule):
 
     def judged(self) -> dict[str, float]:
         """The scores of the windows that validation has seen: loss in the network's units, errors in scaled ones."""
+        if not self.sums[3]:
+            raise Refusal("no target is observed in the validation windows: change data.split", "no-rows")
         loss, mae, mse = (self.sums[:3] / self.sums[3]).tolist()
+        self.finite("validation", loss)
         return {"val/loss": loss, "val/mae": mae, "val/mse": mse}
+
+    def finite(self, which: str, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"the {which} loss became {loss} in epoch {self.current_epoch + 1}: lower optimizer.lr, or set "
+                "trainer.gradient_clip_val",
+                "diverged",
+            )
 
     @torch.inference_mode()
     def validated(self, batches: Iterable[Batch]) -> dict[str, float]:

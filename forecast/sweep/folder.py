@@ -1,5 +1,6 @@
 """Run folders: each belongs to one run, and a refused run leaves none."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -41,6 +42,18 @@ def claimed(folder: Path, given: Path | None = None) -> Iterator[Path]:
         rmtree(own, ignore_errors=True)
         release(own.parent)
         raise
+
+
+@contextmanager
+def logged(path: Path) -> Iterator[None]:
+    """Keeps what forecast logs meanwhile in a file as well."""
+    handler = logging.FileHandler(path)
+    logging.getLogger("forecast").addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger("forecast").removeHandler(handler)
+        handler.close()
 
 
 def release(folder: Path) -> None:
