@@ -2,9 +2,11 @@
 
 import inspect
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
 from functools import cache
+from importlib.metadata import entry_points
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,6 +26,14 @@ from forecast.error import Refusal
 GROUPS = ("model", "backbone", "head", "normalizer")
 SHAPE = Shape(8, 5, 0, channels=1, past=0, future=0, static=0, cardinalities=(3,), season=24, series=2, width=9)
 SCALING = Scaling("standard", torch.zeros(2, 1).double(), torch.ones(2, 1).double())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    """The installed packages looked through once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "entry_points", cache(entry_points))
+        yield
 
 
 def settings(group: str, name: str) -> dict:
@@ -129,10 +139,10 @@ def test_an_ill_typed_value_is_refused(group, name, key):
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        *(("backbone.hidden_size", x) for x in (0, -1, 10**30)),
+        *(("backbone.hidden_size", x) for x in (0, -1)),
         *(("backbone.layers", x) for x in (0, -1)),
         *(("backbone.dropout", x) for x in (2.0, -0.1, float("nan"))),
-        *(("model.hidden", x) for x in (-1, 10**30)),
+        ("model.hidden", -1),
         *(("model.dropout", x) for x in (2.0, -0.1)),
         ("model.embedding", -1),
         *(("head.levels", x) for x in ([], [0.9, 0.5], [0.0, 0.5], [0.1, 0.2])),
@@ -151,28 +161,15 @@ def test_an_impossible_dropout_is_refused_between_layers_too(value):
         build.part("backbone", settings("backbone", "lstm") | {"layers": 2, "dropout": value}, 3)
 
 
-@pytest.mark.parametrize(
-    ("value", "hint", "expected"),
-    [
-        *(
-            (3, int, True),
-            (3, float, True),
-            (3.0, int, False),
-            (True, int, False),
-            (True, float, False),
-            (1, bool, False),
-        ),
-        *((None, float | None, True), (2, float | None, True), ("a", float | None, False), (None, float, False)),
-        *(
-            ([0.1, 1], list[float], True),
-            (["a"], list[float], False),
-            ("ab", list[str], False),
-            ((0.1,), list[float], True),
-        ),
-    ],
-)
-def test_a_yaml_value_fits_its_annotation(value, hint, expected):
-    assert build.fits(value, hint) is expected
+FITTING = [(3, int), (3, float), (3.5, float), (True, bool), ("a", str), (None, float | None), (2, float | None)]
+FITTING += [([0.1, 1], Sequence[float]), ((0.1,), Sequence[float]), ([], list[float]), (["a"], list[str])]
+OTHERS = [(3.0, int), (True, int), (True, float), (1, bool), ("3", int), (None, float), ("a", float | None), (5, str)]
+OTHERS += [(["a"], Sequence[float]), ("ab", Sequence[str]), ([True], list[int]), (3, list[int]), ({"a": 1}, list[str])]
+
+
+@pytest.mark.parametrize(("pairs", "expected"), [(FITTING, True), (OTHERS, False)])
+def test_a_yaml_value_fits_its_annotation_or_not(pairs, expected):
+    assert [pair for pair in pairs if build.fits(*pair) is not expected] == []
 
 
 @every
@@ -219,11 +216,9 @@ def groups(node: object, path: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("path", groups(composed()))
-@pytest.mark.parametrize("key", ["_target_", "_args_"])
-def test_a_target_anywhere_is_refused_and_nothing_runs(ran, path, key):
-    wanted = changed(f"{path}.{key}".lstrip("."), "evil.call")
-    with pytest.raises(Refusal, match=key):
-        assembled(wanted)
+def test_a_target_anywhere_is_refused_and_nothing_runs(ran, path):
+    with pytest.raises(Refusal, match="_target_"):
+        assembled(changed(f"{path}._target_".lstrip("."), "evil.call"))
     assert not ran.exists() and "evil" not in sys.modules
 
 
@@ -247,14 +242,6 @@ def test_a_bad_value_is_refused_before_any_data_is_read(key, values):
     for value in values:
         with pytest.raises(Refusal, match=key.split(".")[0]):
             build.check(changed(key, value))
-
-
-@pytest.mark.parametrize("group", [*GROUPS, "optimizer", "scheduler", "trainer", "callbacks", "logger", "data"])
-def test_a_group_that_was_switched_off_is_refused(group):
-    """`backbone=null` on the command line composes to a configuration without it."""
-    wanted = {key: value for key, value in composed().items() if key != group}
-    with pytest.raises(Refusal, match=group):
-        assembled(wanted)
 
 
 @pytest.mark.parametrize("key", ["context", "gap", "seed", "test_stride"])
@@ -305,7 +292,6 @@ def test_an_optimizer_is_torchs_own_with_the_settings_of_its_yaml(name):
         ("scheduler", {"name": "cosine"}),
         *(("scheduler", {"name": "cosine", "lowest": x}) for x in ("low", None, -1.0, [0.1])),
         ("scheduler", {"name": "cosine", "lowest": 0.1, "lowst": 0.1}),
-        ("scheduler", {"name": "none", "lowest": 0.1}),
     ],
 )
 def test_a_bad_optimizer_or_scheduler_is_refused(path, value):
@@ -354,24 +340,23 @@ def test_no_scheduler_keeps_the_rate():
     [
         *(("trainer.accelerator", x) for x in ("foo", "tpu")),
         *(("trainer.devices", x) for x in (-5, 0, "x")),
-        *(("trainer.strategy", x) for x in ("foo",)),
-        *(("trainer.precision", x) for x in ("foo",)),
         *(("trainer.limit_train_batches", x) for x in (-1, "x", 1.5)),
-        *(("trainer.gradient_clip_algorithm", x) for x in ("foo",)),
-        *(("trainer.gradient_clip_val", x) for x in ("x",)),
-        *(("trainer.max_steps", x) for x in (-2,)),
-        *(("trainer.max_epochs", x) for x in (-2, "x", 1.5)),
-        *(("trainer.max_time", x) for x in ("x",)),
+        *(("trainer.max_epochs", x) for x in (-2, "x")),
         *(("trainer.accumulate_grad_batches", x) for x in (0, "x")),
-        *(("trainer.check_val_every_n_epoch", x) for x in (0,)),
+        ("trainer.strategy", "foo"),
+        ("trainer.precision", "foo"),
+        ("trainer.gradient_clip_algorithm", "foo"),
+        ("trainer.gradient_clip_val", "x"),
+        ("trainer.max_steps", -2),
+        ("trainer.max_time", "x"),
+        ("trainer.check_val_every_n_epoch", 0),
         ("trainer.epochs", 3),
-        *(("callbacks.checkpoint.mode", x) for x in ("foo",)),
-        *(("callbacks.checkpoint.save_top_k", x) for x in ("x", -2)),
+        ("callbacks.checkpoint.mode", "foo"),
+        ("callbacks.checkpoint.save_top_k", "x"),
         ("callbacks.checkpoint.folder", "x"),
         ("callbacks.early_stopping.mode", "foo"),
         ("callbacks.early_stopping.patienc", 3),
-        ("callbacks.early_stoping", {}),
-        *(("logger.name", x) for x in ("tensorbord", None)),
+        ("logger.name", "tensorbord"),
     ],
 )
 def test_a_trainer_that_cannot_be_is_refused(path, value):
@@ -385,9 +370,8 @@ def test_a_trainer_is_as_its_configuration_says(tmp_path):
     stopping = made.early_stopping_callback
     assert made.max_epochs == 3 and made.gradient_clip_val == wanted["trainer"]["gradient_clip_val"]
     assert made.checkpoint_callback.dirpath == str(tmp_path / "checkpoints")
-    assert (
-        isinstance(stopping, EarlyStopping) and stopping.patience == wanted["callbacks"]["early_stopping"]["patience"]
-    )
+    assert isinstance(stopping, EarlyStopping)
+    assert stopping.patience == wanted["callbacks"]["early_stopping"]["patience"]
     assert made.logger is not None
     bare = build.trainer(changed("callbacks.early_stopping", None), tmp_path / "checkpoints", None)
     assert bare.early_stopping_callback is None and bare.logger is None
@@ -418,6 +402,7 @@ def installed(tmp_path, monkeypatch):
         "[forecast.cell]\nhidden = their_cells:Theirs\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(build, "entry_points", entry_points)
     yield
     sys.modules.pop("their_cells", None)
 
@@ -427,7 +412,7 @@ def test_a_part_of_an_installed_package_is_found_and_forecasts(installed):
     assert "their_cells" not in sys.modules  # listing imports nothing
     net = build.model(changed("backbone", {"name": "theirs", "hidden_size": 4}), SHAPE, SCALING)
     assert type(net.backbone).__name__ == "Theirs" and net.backbone.size == 4
-    with pytest.raises(Refusal, match="hidden_siz.*did you mean 'hidden_size'"):
+    with pytest.raises(Refusal, match="did you mean 'hidden_size'"):
         build.part("backbone", {"name": "theirs", "hidden_siz": 4}, 3)
     with pytest.raises(Refusal, match="did you mean 'theirs'"):
         build.kind("backbone", "their")

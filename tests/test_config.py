@@ -123,7 +123,7 @@ def test_a_typo_is_refused_with_the_nearest_key_or_part(typed, hint):
     assert hint in str(caught.value) and "\n" not in str(caught.value)
 
 
-NONSENSE = ["zzzzzz=3", "seed", "seed=[", "=3", "", "seed=1,2", "experiment=zzzzzz"]
+NONSENSE = ["zzzzzz=3", "seed", "seed=[", "=3", "", "seed=1,2", "experiment=zzzzzz", "backbone=null", "backbone=5"]
 ADDED = ["+zzzzzz=3", "++zzzzzz=3", "~zzzzzz", "~seed", "+backbone._target_=os.system", "backbone._target_=os.system"]
 
 

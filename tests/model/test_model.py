@@ -42,12 +42,12 @@ every = pytest.mark.parametrize(
 @pytest.fixture(autouse=True, scope="module")
 def quick():
     """One thread (two wait for each other on nets this small), and the installed packages looked through once."""
-    threads, scan = torch.get_num_threads(), build.entry_points
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    build.entry_points = cache(scan)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "entry_points", cache(build.entry_points))
+        yield
     torch.set_num_threads(threads)
-    build.entry_points = scan
 
 
 def small(group: str, name: str) -> dict:

@@ -1,0 +1,58 @@
+"""What the README shows works as it stands there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from forecast.config import composed
+from forecast.data.synthetic import panel
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line.split("#")[0].strip()
+    for _, block in BLOCKS
+    for line in block.splitlines()
+    if line.startswith("forecast ") and "=" in line and "..." not in line.split("#")[0] and "<" not in line
+]
+
+
+def test_the_readme_opens_with_the_two_commands():
+    assert BLOCKS[0][1].splitlines() == [
+        "python -m pip install -c constraints.txt -e . && forecast train",
+        "python -m pip install -c constraints.txt -e '.[test]' && pytest",
+    ]
+
+
+def test_the_python_of_the_readme_runs():
+    (code,) = [block for language, block in BLOCKS if language == "python"]
+    panel(series=1, rows=600, freq="h", seed=1)[["ds", "y"]].rename(columns={"ds": "time"}).to_csv(
+        "my.csv", index=False
+    )
+    exec(compile(code, "README.md", "exec"), {})
+    assert Path("my-forecaster/forecaster.json").is_file()
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_the_commands_of_the_readme_compose(line):
+    _, command, *words = shlex.split(line)
+    if command == "score":
+        words = [f"table={words[0]}"]
+    overrides = [word.split(",")[0] if "[" not in word else word for word in words if word != "-m"]
+    assert composed(command, overrides)
+
+
+def test_the_tree_of_the_readme_is_the_tree():
+    named = set(re.findall(r"\b(\w+)/ ", README[README.index("## The house") :])) & {
+        p.name for p in (ROOT / "forecast").iterdir()
+    }
+    folders = {path.name for path in (ROOT / "forecast").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert named == folders
+
+
+def test_nothing_stands_in_the_way_of_the_configuration():
+    assert not (ROOT / "forecast" / "conf").exists()
+    assert not (ROOT / "forecast" / "datasets").exists()
