@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from forecast import artifact, build, config
 from forecast.contract import Shape, Window
@@ -113,9 +114,10 @@ class Forecaster:
         data = settings["data"]
         statistics = scaler.learn(grid, borders[0], data["scaler"], data["calendar"], data["season"])
         panel = panels.panel(grid, statistics)
-        window = window_of(settings)
-        module = SeriesDataModule(panel, window, borders, batch_size=settings["batch_size"], seed=settings["seed"])
-        module.part("test", window)
+        module = SeriesDataModule(
+            panel, window_of(settings), borders, batch_size=settings["batch_size"], seed=settings["seed"]
+        )
+        module.part("test", origin_window(settings, statistics.season))
         with torch.random.fork_rng(), checkpoints(folder) as kept:
             torch.manual_seed(settings["seed"])
             model = build.model(settings, shape_of(panel, statistics, settings), statistics.scaling)
@@ -124,8 +126,9 @@ class Forecaster:
                 trainer.fit(model, datamodule=module)
             except MisconfigurationException as error:
                 raise Refusal(f"trainer: {error}", "config") from error
-            best = next(x.best_model_path for x in trainer.checkpoint_callbacks)  # pyright: ignore
-            model.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
+            checkpoint = trainer.checkpoint_callback
+            assert isinstance(checkpoint, ModelCheckpoint)
+            model.load_state_dict(torch.load(checkpoint.best_model_path, weights_only=True)["state_dict"])
         record = {
             **model.validated(module.windows["val"].batches(AT_ONCE)),
             "epochs": trainer.current_epoch,
@@ -165,15 +168,16 @@ class Forecaster:
     ) -> pd.DataFrame:
         """Forecasts from rolling origins over the test part, `stride` steps apart (default: test_stride, else horizon).
 
-        The model is the one that was fitted, and saw no row of the test part. Returns the forecast table with y.
+        The model is the one that was fitted, and saw no row of the test part. Every origin has a season of history,
+        so that seasonal naive can be judged on it. Returns the forecast table with y.
         """
-        return self.forecast(self.test(self.panel(frame), stride), levels)
+        return self.forecast(self.origins(self.panel(frame), stride), levels)
 
     def judge(self, frame: Frame | None = None, *, stride: int | None = None) -> Judgement:
         """The backtest beside the seasonal naive forecast of the same windows, and the scores of both."""
         fitted, panel = self.fitted, self.panel(frame)
+        windows = self.origins(panel, stride)
         season = fitted.statistics.season
-        windows = self.test(panel, stride, reach=season)
         naive = [(seasonal_naive(batch, season).numpy(), batch.cutoff.numpy()) for batch in windows.batches(AT_ONCE)]
         table = self.forecast(windows)
         point, cutoff = (np.concatenate(x) for x in zip(*naive, strict=True))
@@ -231,13 +235,11 @@ class Forecaster:
         grid = panels.grid(table.again(frame, fitted.layout, source), window_of(fitted.config).ahead)
         return panels.panel(grid, fitted.statistics)
 
-    def test(self, panel: Panel, stride: int | None, reach: int = 0) -> Windows:
-        """The windows of the test part of a panel, with at least `reach` steps of context."""
-        settings, window = self.fitted.config, window_of(self.fitted.config)
-        stride = stride or settings["test_stride"] or window.horizon
-        if not isinstance(stride, int) or stride < 1:
+    def origins(self, panel: Panel, stride: int | None) -> Windows:
+        """The windows of the test part of a panel."""
+        if stride is not None and (not isinstance(stride, int) or stride < 1):
             raise Refusal(f"stride={stride}: expected a whole number of at least 1", "config")
-        window = replace(window, stride=stride, context=max(window.context, reach))
+        window = origin_window(self.fitted.config, self.fitted.statistics.season, stride)
         return SeriesDataModule.cut(panel, window, self.fitted.borders, "test")
 
     def forecast(self, windows: Windows, levels: Sequence[float] | None = None) -> pd.DataFrame:
@@ -262,6 +264,13 @@ class Forecaster:
 
 def window_of(settings: Mapping[str, Any]) -> Window:
     return Window(**{key: settings[key] for key in ("context", "horizon", "stride", "gap", "anchor")})
+
+
+def origin_window(settings: Mapping[str, Any], season: int, stride: int | None = None) -> Window:
+    """The window of test origins: with a season of context at least, `stride` or test_stride or a horizon apart."""
+    window = window_of(settings)
+    stride = stride or settings["test_stride"] or window.horizon
+    return replace(window, stride=stride, context=max(window.context, season))
 
 
 def opened(data: Mapping[str, Any], frame: Frame | None) -> Table:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
@@ -160,6 +160,7 @@ VALUES = st.recursive(
 
 @settings(max_examples=80, deadline=None)
 @given(VALUES)
+@example([math.nan, {"a": math.inf}, (-math.inf, 1.5)])
 def test_json_has_neither_nan_nor_infinity_and_loses_nothing_else(document):
     def refuse(name):
         raise AssertionError(name)

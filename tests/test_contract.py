@@ -11,7 +11,7 @@ from torch import Tensor
 
 from forecast.contract import Batch, Scaling, Shape, Window, mix
 
-QUICK = settings(max_examples=60, deadline=None)
+QUICK = settings(max_examples=40, deadline=None)
 numbers = st.integers(0, 2**64)
 B, CONTEXT, GAP, HORIZON, C = 3, 8, 2, 5, 2
 

@@ -189,7 +189,8 @@ def panel(grid: Grid, statistics: "Statistics") -> Panel:
     numeric = [name for name in layout.static if name not in statistics.categories]
     static = np.nan_to_num(statistics.scaled(grid.static[numeric].to_numpy("float64"), numeric))
     codes = [
-        pd.Index(known).get_indexer(grid.static[name]).astype("int64") + 1  # 0: a category not seen in training
+        pd.Index(known).get_indexer(pd.Index(grid.static[name])).astype("int64")
+        + 1  # 0: a category not seen in training
         for name, known in statistics.categories.items()
     ]
     return Panel(

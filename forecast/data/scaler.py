@@ -1,5 +1,6 @@
 """What is learnt from train rows, in float64: the Scaling of the targets, the scale of covariates, the categories."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from sklearn.preprocessing import RobustScaler, StandardScaler
 from forecast.contract import CONSTANT, Scaling
 from forecast.data.panel import Grid
 from forecast.error import Refusal
+
+log = logging.getLogger(__name__)
 
 SCALERS = {"standard": StandardScaler, "robust": RobustScaler, "none": None}
 
@@ -67,9 +70,16 @@ def learn(grid: Grid, until: int, kind: str, calendar: Sequence[str] | None, sea
     if kind not in SCALERS:
         raise Refusal(f"data.scaler={kind}: expected one of {', '.join(SCALERS)}", "config")
     layout = grid.layout
-    season = season or layout.clock.season
     ends = grid.offsets[:-1] + np.clip(until - grid.first, 0, grid.lengths)
     parts = [slice(start, end) for start, end in zip(grid.offsets[:-1], ends, strict=True)]
+    season = season or layout.clock.season
+    if season >= max(part.stop - part.start for part in parts):
+        log.info(
+            "%s: a season of %d steps is longer than the train rows; naive forecasts repeat the last value",
+            grid.source,
+            season,
+        )
+        season = 1
     train = np.zeros(len(grid.y), dtype=bool)
     for part in parts:
         train[part] = True

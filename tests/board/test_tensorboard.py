@@ -79,8 +79,8 @@ def test_the_fan_chart_is_an_image(events):
 
 def test_final_scores_are_scalars_of_the_last_step(events):
     for name, value in FINAL.items():
-        last = events.Scalars(name)[-1]
-        assert last.value == pytest.approx(value, nan_ok=True) and last.step == 120
+        (found,) = events.Scalars(name)
+        assert found.value == pytest.approx(value, nan_ok=True) and found.step == 120
 
 
 def test_hyper_parameters_stand_beside_the_final_scores(events):

@@ -61,6 +61,14 @@ def test_the_grid_goes_on_after_the_data_as_pandas_would(freq):
     assert clock.stamps(np.arange(90) + clock.ordinals(stamps[:1])[0]).equals(stamps)
 
 
+@pytest.mark.parametrize("freq", [*FINE, "D", "2D", "W-WED", "MS", "QS-FEB", "YS"])
+def test_a_stamp_between_two_steps_has_the_number_of_the_earlier(freq):
+    stamps = made(freq, "1969-12-05")
+    clock = fitted(stamps, freq)
+    for late in (pd.Timedelta("1ns"), (stamps[1:] - stamps[:-1]).min() - pd.Timedelta("1ns")):
+        assert (clock.ordinals(stamps + late) == clock.ordinals(stamps)).all()
+
+
 @settings(max_examples=80, deadline=None)
 @given(
     freq=st.sampled_from([*FINE, *DAYS, *WEEKS, *DATES]),

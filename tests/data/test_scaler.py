@@ -141,7 +141,7 @@ def test_a_changed_file_after_the_train_rows_teaches_the_same():
 # --- one column ---
 
 LEVELS = st.sampled_from([0.0, 1.0, -3e4, 1e9, -1e9, 3e12])
-UNITS = st.sampled_from([1e-12, 1e-6, 1.0, 1e5, 1e12])
+UNITS = st.sampled_from([1e-200, 1e-12, 1e-6, 1.0, 1e5, 1e12, 1e200])
 COLUMNS = arrays("float64", st.integers(3, 40), elements=st.integers(-1000, 1000).map(float))
 
 
@@ -160,7 +160,8 @@ def test_mean_and_deviation_are_right_to_the_last_digits_at_any_level_and_unit(v
     mean, variance = exact(values)
     loc, scale = fit(values[:, None], "standard")
     assert abs(Fraction(loc[0]) - mean) <= Fraction(4e-16) * Fraction(float(np.abs(values).max()))
-    deviation, constant = float(variance) ** 0.5, 1e-12 * np.abs(values).max()
+    deviation = float(variance / Fraction(unit) ** 2) ** 0.5 * unit
+    constant = 1e-12 * np.abs(values).max()
     if deviation > 1.01 * constant:
         assert scale[0] == pytest.approx(deviation, rel=1e-9)
     elif deviation < 0.99 * constant:

@@ -121,12 +121,13 @@ IDS = sorted(
 
 
 @pytest.mark.parametrize("named", ["unique_id", "site"])
-def test_ids_survive_byte_for_byte(named):
-    frame = pd.concat([hourly(4, "y").assign(**{named: name}) for name in IDS])
+@pytest.mark.parametrize("ids", [IDS, ["007", "1e5", "7"], ["1", "1.0"], ["NA"], ["2024-01-01"]])
+def test_ids_survive_byte_for_byte(named, ids):
+    frame = pd.concat([hourly(4, "y").assign(**{named: name}) for name in ids])
     found = loaded(frame.to_csv(index=False), id=None if named == "unique_id" else named)
     given = table(frame, DATA | {"id": named}, "DataFrame")
-    assert sorted(found.frame["unique_id"].cat.categories) == sorted(given.frame["unique_id"].cat.categories) == IDS
-    assert sorted(grid(found, 1).names) == IDS
+    assert sorted(found.frame["unique_id"].cat.categories) == sorted(given.frame["unique_id"].cat.categories) == ids
+    assert sorted(grid(found, 1).names) == ids
 
 
 @pytest.mark.parametrize(

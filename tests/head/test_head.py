@@ -18,7 +18,7 @@ from forecast.error import Refusal
 from forecast.head.base import Head
 
 YAMLS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(Path(CONF, "head").glob("*.yaml"))}
-QUICK = settings(max_examples=60, deadline=None)
+QUICK = settings(max_examples=20, deadline=None)
 
 
 def made(name: str, **changes) -> Head:

@@ -16,7 +16,7 @@ from forecast.contract import Shape
 YAMLS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(Path(CONF, "normalizer").glob("*.yaml"))}
 B, CONTEXT, GAP, HORIZON, C = 3, 12, 2, 5, 2
 SHAPE = Shape(CONTEXT, HORIZON, GAP, C, past=0, future=0, static=0, cardinalities=(), season=4, series=2, width=1)
-QUICK = settings(max_examples=40, deadline=None)
+QUICK = settings(max_examples=15, deadline=None)
 
 every = pytest.mark.parametrize("name", YAMLS)
 seeds, levels, spreads = st.integers(0, 10**6), st.floats(-1e9, 1e9), st.floats(1e-2, 1e6)

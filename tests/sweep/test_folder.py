@@ -1,9 +1,11 @@
 """Run folders: one run each, and none that a refused run leaves behind."""
 
+import logging
 import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Barrier
@@ -11,7 +13,7 @@ from threading import Barrier
 import pytest
 
 from forecast.error import CannotWrite, Diverged, Refusal
-from forecast.sweep.folder import claim, claimed, release, stamp
+from forecast.sweep.folder import claim, claimed, logged, release, stamp
 
 MANY = 20
 
@@ -155,6 +157,20 @@ def test_a_given_folder_is_used_as_it_is():
     with claimed(Path("outputs/load/now"), given) as run:
         written(run)
     assert run == given and (given / "checkpoints").is_dir() and not Path("outputs/load").exists()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_logged_meanwhile_is_kept_in_a_file(fails):
+    log = logging.getLogger("forecast.anywhere")
+    log.warning("before")
+    with suppress(RuntimeError), logged(Path("train.log")):
+        log.warning("meanwhile")
+        logging.getLogger("lightning").warning("somebody else")
+        if fails:
+            raise RuntimeError
+    log.warning("after")
+    assert Path("train.log").read_text() == "meanwhile\n"
+    assert not logging.getLogger("forecast").handlers
 
 
 def test_release_stops_at_the_first_folder_that_is_not_empty(tmp_path):
