@@ -104,7 +104,10 @@ class Clock:
         stamps = self.naive(ordinals)
         if self.tz is None:
             return stamps
-        return stamps.tz_localize(self.tz) if self.daily else stamps.tz_localize("UTC").tz_convert(self.tz)
+        if self.daily:  # a midnight that a change of clock left out or doubled is the first moment of its day
+            first = np.ones(len(stamps), bool)
+            return stamps.tz_localize(self.tz, nonexistent="shift_forward", ambiguous=first)
+        return stamps.tz_localize("UTC").tz_convert(self.tz)
 
     def local(self, ordinals: np.ndarray) -> pd.DatetimeIndex:
         """The local wall clock, without zone."""
@@ -123,19 +126,20 @@ class Clock:
             since = pd.Timedelta(f"{time}:00" if time.count(":") == 1 else time).value
         except ValueError:
             since = -1
-        period = DAY // self.unit[1] if not self.daily else 1
-        if not 0 <= since < DAY or self.daily or period * self.unit[1] != DAY or (since - self.phase) % self.unit[1]:
+        length = self.unit[1]
+        phase = 0 if self.daily else int(self.local(np.zeros(1, "int64")).asi8[0])
+        if not 0 <= since < DAY or self.daily or DAY % length or (since - phase) % length:
             raise Refusal(
                 f"anchor={time}: expected a time of day on the grid of {self.freq}, such as '00:00'", "anchor"
             )
-        return since // self.unit[1], period
+        return since // length, DAY // length
 
     def calendar(self, names: Sequence[str] | None) -> tuple[str, ...]:
         """The calendar features that say something at this frequency; `names` None means all of those."""
         kind, length, _ = self.unit
         fits = {
             "hour": not self.daily,
-            "weekday": kind == "B" or (kind == "ns" and length <= DAY),
+            "weekday": kind == "B" or (kind == "ns" and length % (7 * DAY) > 0),
             "month": kind != "M" or length < 12,
             "dayofyear": kind != "M",
         }

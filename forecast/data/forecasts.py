@@ -28,8 +28,8 @@ def tabulate(
     issued = first[series] + cutoff - offsets[series]
     steps = issued[:, None] + np.arange(gap + 1, gap + 1 + horizon)
     order = np.lexsort(
-        (np.tile(np.arange(channels), windows), np.repeat(series, channels))
-    )  # stable: cutoffs stay in order
+        (np.repeat(cutoff, channels), np.tile(np.arange(channels), windows), np.repeat(series, channels))
+    )
     labels = (series[:, None] * channels + np.arange(channels)).ravel()[order].repeat(horizon)
 
     def rows(values: np.ndarray) -> np.ndarray:

@@ -40,8 +40,9 @@ class SeriesDataModule(lightning.LightningDataModule):
     def cut(panel: Panel, window: Window, borders: tuple[int, int, int | None], part: str) -> Windows:
         """The windows whose targets lie in a part. Raises Refusal if no series is long enough for one."""
         index = PARTS.index(part)
-        begin = int(panel.first.min()) if index == 0 else borders[index - 1] or 0
-        end = borders[index] or int((panel.first + panel.lengths).max())
+        edges = (int(panel.first.min()), *borders)
+        begin, end = edges[index] or 0, edges[index + 1]
+        end = int((panel.first + panel.lengths).max()) if end is None else end
         windows = Windows.between(panel, window, begin, end)
         if not len(windows):
             rows = torch.minimum(end - panel.first, panel.lengths) - (begin - panel.first).clamp(min=0)

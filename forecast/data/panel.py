@@ -61,15 +61,15 @@ class Grid:
         if all(isinstance(x, str) for x in split) and len(split) in (2, 3):
             ends = [self.number(str(x)) for x in split] + [end] * (3 - len(split))
         elif len(split) == 3 and all(isinstance(x, int | float) for x in split):
-            train, val, test = (float(x) for x in split)
-            if max(train, val, test) <= 1:
-                rows = end - start
-                train, test = int(rows * train + 1e-9), int(rows * test + 1e-9)
-                val = rows - train - test if sum(map(float, split)) > 1 - 1e-9 else int(rows * float(split[1]) + 1e-9)
-            ends = [start + int(train), start + int(train + val), start + int(train + val + test)]
+            sizes = np.array(split, dtype="float64")
+            if sizes.max() <= 1:
+                left = end - start if sizes.sum() > 1 - 1e-9 else None  # all rows: val has what rounding leaves over
+                sizes = np.floor(sizes * (end - start) + 1e-9) if sizes.sum() < 1 + 1e-9 else np.zeros(3)
+                sizes[1] = sizes[1] if left is None else left - sizes[0] - sizes[2]
+            ends = [start + int(x) for x in np.cumsum(sizes)]
         else:
-            ends = [0, 0, 0]
-        if not start < ends[0] < ends[1] < ends[2]:
+            ends = [start] * 3
+        if not start < ends[0] < ends[1] < ends[2] or ends[1] >= end:
             span = self.layout.clock.stamps(np.array([start, end - 1]))
             raise Refusal(
                 f"data.split={list(split)} leaves no rows for train, val or test between {span[0]} and {span[1]}; "

@@ -72,14 +72,10 @@ def learn(grid: Grid, until: int, kind: str, calendar: Sequence[str] | None, sea
     layout = grid.layout
     ends = grid.offsets[:-1] + np.clip(until - grid.first, 0, grid.lengths)
     parts = [slice(start, end) for start, end in zip(grid.offsets[:-1], ends, strict=True)]
-    season = season or layout.clock.season
-    if season >= max(part.stop - part.start for part in parts):
-        log.info(
-            "%s: a season of %d steps is longer than the train rows; naive forecasts repeat the last value",
-            grid.source,
-            season,
-        )
-        season = 1
+    longest = max(part.stop - part.start for part in parts)
+    if season is None and layout.clock.season >= longest:
+        log.info("%s: train is shorter than a season; the naive forecast repeats the last value", grid.source)
+    season = season or (layout.clock.season if layout.clock.season < longest else 1)
     train = np.zeros(len(grid.y), dtype=bool)
     for part in parts:
         train[part] = True

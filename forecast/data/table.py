@@ -146,8 +146,17 @@ def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
             f"{source}: column {(set(target) & taken).pop()!r} has two roles; a target can't be another", "config"
         )
     require(frame, [*target, *(name for name in taken if name)], source)
+    own = {"unique_id", "ds", *(target if data["joint"] else ["y"])}
+    for name in (*roles["past"], *roles["future"], *roles["static"]):
+        if name in own:
+            raise Refusal(
+                f"{source}: '{name}' can't be a covariate, the table calls another column so: rename it", "config"
+            )
     stamps = times(frame[time], time, source)
-    clock = fitted(stamps.unique().sort_values(), data["freq"])
+    try:
+        clock = fitted(stamps.unique().sort_values(), data["freq"])
+    except Refusal as error:
+        raise Refusal(f"{source}: {error}", error.code) from None
     layout = Layout(time, series, target, joint=bool(data["joint"]), clock=clock, **roles)
     return arranged(frame, layout, stamps, source)
 
@@ -240,7 +249,7 @@ def times(column: pd.Series, name: str, source: str) -> pd.DatetimeIndex:
 def arranged(frame: pd.DataFrame, layout: Layout, stamps: pd.DatetimeIndex, source: str) -> Table:
     """Names, types, order: the table itself."""
     values = {name: numbers(frame, name, source) for name in (*layout.target, *layout.past, *layout.future)}
-    ids = None if layout.id is None else frame[layout.id].astype(str).to_numpy(dtype=object)
+    ids = None if layout.id is None else names_of(frame[layout.id], source)
     covariates = {name: values[name] for name in (*layout.past, *layout.future)}
     covariates |= {name: static(frame, name, source) for name in layout.static}
     if layout.joint:
@@ -255,7 +264,7 @@ def arranged(frame: pd.DataFrame, layout: Layout, stamps: pd.DatetimeIndex, sour
         block.insert(0, "unique_id", "series" if names is None else names)
         blocks.append(block)
     long = pd.concat(blocks, ignore_index=True) if len(blocks) > 1 else blocks[0]
-    codes, order = pd.factorize(long["unique_id"])
+    codes, order = pd.factorize(long["unique_id"], sort=layout.id is not None)  # wide: in the order of the targets
     long["unique_id"] = pd.Categorical.from_codes(codes, order)
     return Table(sorted_once(long, layout, source), layout, source)
 
@@ -270,8 +279,9 @@ def sorted_once(long: pd.DataFrame, layout: Layout, source: str) -> pd.DataFrame
     twice = (np.diff(codes) == 0) & (np.diff(ordinals) == 0)
     if twice.any():
         row = long.iloc[int(twice.argmax())]
+        count = twice.sum() // (1 if layout.joint else len(layout.target))  # in a wide file each target has it
         raise Refusal(
-            f"{source}: {twice.sum()} duplicate stamps; the first is {row['ds']} of series '{row['unique_id']}'. "
+            f"{source}: {count} duplicate stamps; the first is {row['ds']} of series '{row['unique_id']}'. "
             + (
                 "Remove one of each pair"
                 if layout.id
@@ -280,8 +290,9 @@ def sorted_once(long: pd.DataFrame, layout: Layout, source: str) -> pd.DataFrame
             "duplicate",
         )
     for name in layout.static:
-        if (long.groupby("unique_id", observed=True)[name].nunique() > 1).any():
-            raise Refusal(f"{source}: static column '{name}' changes within a series", "static")
+        values = long.groupby("unique_id", observed=True)[name].nunique(dropna=False)
+        if (values > 1).any():
+            raise Refusal(f"{source}: static column '{name}' changes within series '{values.idxmax()}'", "static")
     return long
 
 
@@ -306,8 +317,16 @@ def numbers(frame: pd.DataFrame, name: str, source: str) -> np.ndarray:
     return array
 
 
+def names_of(column: pd.Series, source: str) -> np.ndarray:
+    """Series names as text, byte for byte; an empty one is refused."""
+    missing = (column.isna() | (column.astype(str) == "")).to_numpy()
+    if missing.any():
+        raise Refusal(f"{source}, row {missing.argmax() + 1}, column '{column.name}': the series has no name", "no-id")
+    return column.astype(str).to_numpy(dtype=object)
+
+
 def static(frame: pd.DataFrame, name: str, source: str) -> np.ndarray:
-    """A static column: numbers as float64, anything else as text (a category)."""
+    """A static column: numbers as float64, anything else as text (a category; an empty one is a category too)."""
     if pd.api.types.is_numeric_dtype(frame[name]):
         return numbers(frame, name, source)
-    return frame[name].astype(str).to_numpy(dtype=object)
+    return frame[name].astype(object).where(frame[name].notna(), "").astype(str).to_numpy(dtype=object)
