@@ -37,9 +37,11 @@ def write(path: Path, content: bytes | str) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
-    except OSError as error:
+    except BaseException as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise CannotWrite(f"{path} could not be written: {error.strerror or error}", "cannot-write") from error
 
 
@@ -68,8 +70,14 @@ def save(folder: Path, weights: dict[str, Tensor], document: dict[str, Any]) -> 
 
     content = pack({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
     write(Path(folder) / WEIGHTS, content)
-    document = {"format": FORMAT, "sha256": {WEIGHTS: hashlib.sha256(content).hexdigest()}, **document}
+    document = json.loads(plain(document))
+    hashes = {WEIGHTS: hashlib.sha256(content).hexdigest(), DOCUMENT: hashed(document)}
+    document = {"format": FORMAT, "sha256": hashes, **document}
     write(Path(folder) / DOCUMENT, plain(document))
+
+
+def hashed(document: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -86,14 +94,21 @@ def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise Refusal(f"{folder} is no run and no saved forecaster: it holds no {DOCUMENT}", "no-forecaster")
     try:
         document = json.loads((folder / DOCUMENT).read_text())
+        version = document["format"]
+        if version != FORMAT:
+            raise Refusal(f"{folder} has format {version}; this version of forecast reads format {FORMAT}", "format")
         content = (folder / WEIGHTS).read_bytes()
-        version, expected = document["format"], document["sha256"][WEIGHTS]
+        expected = document["sha256"][WEIGHTS], document["sha256"][DOCUMENT]
+        rest = {key: value for key, value in document.items() if key not in ("format", "sha256")}
+        found = hashlib.sha256(content).hexdigest(), hashed(rest)
+    except Refusal:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Refusal(f"{folder} holds a damaged forecaster: {error}", "damaged") from None
-    if version != FORMAT:
-        raise Refusal(f"{folder} has format {version}; this version of forecast reads format {FORMAT}", "format")
-    if hashlib.sha256(content).hexdigest() != expected:
-        raise Refusal(f"{folder / WEIGHTS} is not what was saved (its sha256 differs): copy it again", "damaged")
+    for file, was, now in zip((WEIGHTS, DOCUMENT), expected, found, strict=True):
+        if was == now:
+            continue
+        raise Refusal(f"{folder / file} is not what was saved (its sha256 differs): copy it again", "damaged")
     return unpack(content), document
 
 

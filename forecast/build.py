@@ -27,6 +27,10 @@ from forecast.model.base import Model, Parts
 
 HERE = Path(__file__).resolve().parent
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+SCHEDULES = {"none": {}, "cosine": {"lowest": float}}
+LOGGERS: dict[Any, Callable[[Path], Any]] = {"tensorboard": logger, "none": lambda folder: False}
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")  # a true half would round the scaler's numbers
+FAULTS = (ValueError, TypeError, RuntimeError, ImportError, ZeroDivisionError, MisconfigurationException)
 POSITIVE = ("context", "horizon", "stride", "batch_size")
 
 
@@ -55,68 +59,100 @@ def part(group: str, config: Mapping[str, Any], *given: Any) -> Any:
     """
     settings = {key: value for key, value in config.items() if key != "name"}
     made = kind(group, config.get("name"))
-    hints = typing.get_type_hints(made.__init__)
-    known = [key for key, p in inspect.signature(made).parameters.items() if p.kind is p.KEYWORD_ONLY]
-    for key in settings:
-        if key not in known:
-            raise Refusal(f"{group}.{key}: '{config['name']}' has no such setting{nearest(key, known)}", "config")
-    for key in known:
-        if key not in settings:
+    verify(group, config["name"], settings, made, len(given))
+    for key, parameter in inspect.signature(made).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY and key not in settings:
             raise Refusal(f"{group}.{key} is missing: '{config['name']}' needs it", "config")
-        if not fits(settings[key], hints[key]):
-            wanted = hints[key].__name__ if inspect.isclass(hints[key]) else str(hints[key]).replace("typing.", "")
-            raise Refusal(f"{group}.{key}={settings[key]}: expected {wanted}", "config")
+    return built(f"{group}={config['name']}", made, *given, **settings)
+
+
+def verify(group: str, name: str, settings: Mapping[str, Any], made: Callable[..., Any], given: int = 0) -> None:
+    """Refuses settings of a part that its class does not have, or that are of another type than it says.
+
+    Of its parameters the first `given` are not settings.
+    """
+    hints = typing.get_type_hints(made.__init__ if inspect.isclass(made) else made)
+    known = list(inspect.signature(made).parameters)[given:]
+    for key, value in settings.items():
+        if key not in known:
+            raise Refusal(f"{group}.{key}: '{name}' has no such setting{nearest(key, known)}", "config")
+        if not fits(value, hints.get(key, Any)):
+            hint = hints[key].__name__ if inspect.isclass(hints[key]) else str(hints[key]).replace("typing.", "")
+            raise Refusal(f"{group}.{key}={value}: expected {hint}", "config")
+
+
+def built(what: str, made: Callable[..., Any], *given: Any, **settings: Any) -> Any:
+    """Calls `made`; what it says against its arguments becomes a Refusal."""
     try:
         return made(*given, **settings)
-    except (ValueError, RuntimeError, ZeroDivisionError) as error:
+    except (Refusal, *FAULTS) as error:
         if isinstance(error, Refusal):
             raise
-        raise Refusal(f"{group}={config['name']} can't be built: {error}", "config") from error
+        raise Refusal(f"{what} can't be built: {error}", "config") from error
 
 
 def fits(value: Any, hint: Any) -> bool:
     """Whether a yaml value is of an annotated type (numbers, text, None, unions and sequences of them)."""
     origin, inside = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
     if origin in (typing.Union, types.UnionType):
         return any(fits(value, each) for each in inside)
+    if origin is typing.Literal:
+        return value in inside
     if origin is not None and issubclass(origin, Sequence):
         return isinstance(value, list | tuple) and all(fits(each, inside[0]) for each in value)
     if hint in (int, float):
         return isinstance(value, (int, float) if hint is float else int) and not isinstance(value, bool)
-    return isinstance(value, types.NoneType if hint is None else hint)
+    return isinstance(value, types.NoneType if hint is None else origin or hint)
+
+
+def whole(config: Mapping[str, Any], key: str, least: int) -> None:
+    value = config[key]
+    if not fits(value, int) or not least <= value < 2**63:
+        raise Refusal(f"{key}={value}: expected a whole number of at least {least}", "config")
 
 
 def check(config: Mapping[str, Any]) -> None:
     """Refuses values that can't be right, before any data is read."""
-    for key in (*POSITIVE, "gap", "seed"):
-        least = 1 if key in POSITIVE else 0
-        if not isinstance(config[key], int) or isinstance(config[key], bool) or config[key] < least:
-            raise Refusal(f"{key}={config[key]}: expected a whole number of at least {least}", "config")
-    if config["test_stride"] is not None and (not isinstance(config["test_stride"], int) or config["test_stride"] < 1):
-        raise Refusal(f"test_stride={config['test_stride']}: expected a whole number of at least 1, or null", "config")
-    if "true" in str(config["trainer"].get("precision")) and not str(config["trainer"]["precision"]).startswith(
-        ("32", "64")
-    ):
+    without_targets(config, "")
+    for key in POSITIVE:
+        whole(config, key, 1)
+    whole(config, "gap", 0)
+    whole(config, "seed", 0)
+    if config["test_stride"] is not None:
+        whole(config, "test_stride", 1)
+    if config["trainer"]["precision"] not in PRECISIONS:
         raise Refusal(
-            f"trainer.precision={config['trainer']['precision']} would round the scaler's numbers; use bf16-mixed",
-            "config",
+            f"trainer.precision={config['trainer']['precision']}: expected one of {', '.join(PRECISIONS)}", "config"
         )
+    if config["logger"]["name"] not in LOGGERS:
+        raise Refusal(f"logger={config['logger']['name']}: expected one of {', '.join(LOGGERS)}", "part")
     for group in ("model", "backbone", "head"):
         kind(group, config[group].get("name"))
+    if not isinstance(config["normalizer"], Mapping):
+        raise Refusal(f"normalizer={config['normalizer']}: expected names in a list, normalizer=[last]", "config")
     for name in config["normalizer"]:
         kind("normalizer", name)
-    for key in ("past", "future", "static", "split"):
-        if not isinstance(config["data"][key], list):
-            raise Refusal(f"data.{key}={config['data'][key]}: expected a list such as [a,b]", "config")
-    if config["data"]["target"] is not None and not isinstance(config["data"]["target"], list):
-        raise Refusal(f"data.target={config['data']['target']}: expected a list such as [price]", "config")
+    for key in ("past", "future", "static", "split", "target"):
+        value = config["data"][key]
+        if not isinstance(value, list) and not (key == "target" and value is None):
+            raise Refusal(f"data.{key}={value}: expected a list such as [a,b]", "config")
+
+
+def without_targets(node: Any, path: str) -> None:
+    """Refuses Hydra's `_target_`, which would name code to call, wherever it stands."""
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        if key == "_target_":
+            raise Refusal(f"{path}{key}={value}: a part is named by its file, never by an import path", "config")
+        without_targets(value, f"{path}{key}.")
 
 
 def model(config: Mapping[str, Any], shape: Shape, scaling: Scaling) -> Model:
     """The model of a configuration, with its backbone, head and normalizers."""
     parts = Parts(
         head=part("head", config["head"]),
-        normalizers=[part("normalizer", {"name": k, **(v or {})}, shape) for k, v in config["normalizer"].items()],
+        normalizers=[normalizer(name, settings, shape) for name, settings in config["normalizer"].items()],
         scaling=scaling,
         optimize=optimizer(config["optimizer"], config["scheduler"]),
         seed=config["seed"],
@@ -128,6 +164,13 @@ def model(config: Mapping[str, Any], shape: Shape, scaling: Scaling) -> Model:
     return part("model", config["model"], shape, make_backbone, parts)
 
 
+def normalizer(name: str, settings: Any, shape: Shape) -> nn.Module:
+    """A normalizer, whose yaml is its name over its settings."""
+    if not isinstance(settings, Mapping) or "name" in settings:
+        raise Refusal(f"normalizer.{name}={settings}: expected the settings of '{name}'", "config")
+    return part("normalizer", {"name": name, **settings}, shape)
+
+
 def width(config: Mapping[str, Any]) -> int:
     """Numbers that the head wants for each step and channel."""
     return part("head", config["head"]).width
@@ -136,38 +179,52 @@ def width(config: Mapping[str, Any]) -> int:
 def optimizer(config: Mapping[str, Any], schedule: Mapping[str, Any]) -> Callable[[lightning.LightningModule], Any]:
     """What Lightning's configure_optimizers returns, as a function of the module."""
     settings = {key: value for key, value in config.items() if key != "name"}
-    if config["name"] not in OPTIMIZERS:
+    made = OPTIMIZERS.get(str(config["name"]))
+    if made is None:
         raise Refusal(f"optimizer={config['name']}: expected one of {', '.join(OPTIMIZERS)}", "part")
-    if schedule["name"] not in ("none", "cosine"):
-        raise Refusal(f"scheduler={schedule['name']}: expected none or cosine", "part")
+    verify("optimizer", config["name"], settings, made, 1)
+    if schedule.keys() - {"name"} != SCHEDULES.get(str(schedule["name"]), {"": None}).keys():
+        wanted = "; ".join(f"{name} with {list(keys) or 'nothing else'}" for name, keys in SCHEDULES.items())
+        raise Refusal(f"scheduler={dict(schedule)}: expected {wanted}", "part")
+    for key, hint in SCHEDULES[schedule["name"]].items():
+        if not fits(schedule[key], hint) or not 0 <= schedule[key] <= 1:
+            raise Refusal(f"scheduler.{key}={schedule[key]}: expected a share between 0 and 1", "config")
 
     def optimize(module: lightning.LightningModule) -> Any:
-        try:
-            made = OPTIMIZERS[config["name"]](module.parameters(), **settings)
-        except (ValueError, TypeError) as error:
-            raise Refusal(f"optimizer={config['name']}: {error}", "config") from error
+        optimizer = built(f"optimizer={config['name']}", made, module.parameters(), **settings)
         if schedule["name"] == "none":
-            return made
-        last = schedule["lowest"] * settings["lr"]
-        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(made, max(1, module.trainer.max_epochs or 1), last)
-        return {"optimizer": made, "lr_scheduler": cosine}
+            return optimizer
+        epochs = module.trainer.max_epochs
+        if not epochs or epochs < 1:
+            raise Refusal("scheduler=cosine needs a last epoch: set trainer.max_epochs, or scheduler=none", "config")
+        lowest = schedule["lowest"] * settings["lr"]
+        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs, lowest)
+        return {"optimizer": optimizer, "lr_scheduler": cosine}
 
     return optimize
 
 
 def trainer(config: Mapping[str, Any], checkpoints: Path, folder: Path | None) -> lightning.Trainer:
     """A fresh Trainer: best checkpoint kept, early stopping, progress; TensorBoard if there is a run folder."""
-    wanted = config["callbacks"]
-    callbacks: list[lightning.Callback] = [ModelCheckpoint(dirpath=checkpoints, **wanted["checkpoint"])]
+    wanted, settings = config["callbacks"], dict(config["trainer"])
+    verify("trainer", "Trainer", settings, lightning.Trainer)
+    whole(settings, "accumulate_grad_batches", 1)
+    whole(settings, "check_val_every_n_epoch", 1)
+    callbacks: list[lightning.Callback] = [callback("checkpoint", ModelCheckpoint, wanted, dirpath=checkpoints)]
     if wanted["early_stopping"] is not None:
-        callbacks.append(EarlyStopping(**wanted["early_stopping"]))
-    settings = dict(config["trainer"])
+        callbacks.append(callback("early_stopping", EarlyStopping, wanted))
     if settings["enable_progress_bar"]:
-        shown = progress(wanted["progress"]["refresh_rate"])
+        shown = callback("progress", progress, wanted)
         callbacks.append(shown)
         settings["enable_progress_bar"] = not isinstance(shown, Lines)
-    board = logger(folder) if folder is not None and config["logger"]["name"] == "tensorboard" else False
-    try:
-        return lightning.Trainer(**settings, callbacks=callbacks, logger=board, default_root_dir=checkpoints)
-    except (ValueError, TypeError, MisconfigurationException) as error:
-        raise Refusal(f"trainer: {error}", "config") from error
+    board = LOGGERS.get(config["logger"]["name"])
+    if board is None:
+        raise Refusal(f"logger={config['logger']['name']}: expected one of {', '.join(LOGGERS)}", "part")
+    settings |= {"callbacks": callbacks, "logger": board(folder) if folder is not None else False}
+    return built("trainer", lightning.Trainer, **settings, default_root_dir=checkpoints)
+
+
+def callback(name: str, made: Callable[..., Any], wanted: Mapping[str, Any], **given: Any) -> Any:
+    """A callback with the settings of its key."""
+    verify("callbacks", name, wanted[name], made)
+    return built(f"callbacks.{name}", made, **wanted[name], **given)

@@ -1,6 +1,7 @@
 """The yaml tree: where it lies, how it is composed from Python, and what a user meant who mistyped a key."""
 
 import json
+import math
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,9 @@ def composed(command: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
             with initialize_config_dir(str(CONF), version_base="1.3"):
                 found = compose(command, overrides=complete(command, overrides))
             return plain(found)
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            if isinstance(error, Refusal):
+                raise
             raise Refusal(explained(error, command), "config") from error
         finally:
             GlobalHydra.instance().hydra = outer
@@ -48,20 +51,31 @@ def plain(config: Any) -> dict[str, Any]:
 
 def override(key: str, value: Any) -> str:
     """`key=value` in Hydra's grammar, with the value's type and every character kept."""
-    if isinstance(value, str):
-        return f"{key}={quoted(value)}"
     if isinstance(value, Mapping):
         raise Refusal(f"{key}={value}: name single settings by overrides=['{key}.name=value']", "config")
-    return f"{key}={json.dumps(value)}"
+    return f"{key}={written(value)}"
+
+
+def written(value: Any) -> str:
+    """A value in Hydra's grammar."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(written, value))}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
 def quoted(value: str) -> str:
-    return "'" + value.replace("'", "\\'") + "'"
+    """Text in quotes: backslashes count double before a quote or `${`, and both lose their meaning by one more."""
+    value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+    return "'" + re.sub(r"(\\*)('|$)", lambda x: x[1] * 2 + ("\\'" if x[2] else ""), value) + "'"
 
 
 def complete(command: str, overrides: Sequence[str]) -> list[str]:
     """Overrides as Hydra takes them: awkward values quoted; `data.path=...` alone means any CSV, not the default."""
     for text in overrides:
+        if text.startswith("="):
+            raise Refusal(f"'{text}': expected key=value", "config")
         if text.startswith(("+", "~")):
             raise Refusal(f"{text}: keys can't be added or deleted, only set (null switches off)", "config")
     result = [text if text.startswith("-") else readable(text) for text in overrides]

@@ -38,7 +38,7 @@ def run(command: str, rest: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback of its own and exits with 1
     many = bool({"-m", "--multirun"} & set(rest))
     sweep = claim(Path("outputs") / "sweep" / stamp()) if many else None
-    started, refused, script = False, list[ForecastError](), sys.argv
+    started, refused, failed, script = False, list[ForecastError](), dict[str, str](), sys.argv
 
     def job(composed: DictConfig) -> float | None:
         nonlocal started
@@ -48,9 +48,11 @@ def run(command: str, rest: list[str]) -> int:
         try:
             return import_module(f"forecast.command.{command}").main(config.plain(composed), folder)
         except ForecastError as error:
+            refused.append(error)
             if sweep is not None:
+                failed[str(HydraConfig.get().job.num)] = str(error)
                 raise  # the sweeper lets the other jobs run and raises it again
-            refused.append(error)  # not raised, so that Hydra does not comment on it
+            # alone it is not raised, so that Hydra does not comment on it
             return None
 
     try:
@@ -77,7 +79,7 @@ def run(command: str, rest: list[str]) -> int:
         sys.argv = script
         ours.removeHandler(shown)
         if sweep is not None:
-            conclude(sweep)
+            conclude(sweep, failed)
 
 
 def arguments(command: str, rest: list[str], sweep: Path | None) -> list[str]:
@@ -90,8 +92,10 @@ def arguments(command: str, rest: list[str], sweep: Path | None) -> list[str]:
     return rest
 
 
-def conclude(sweep: Path) -> None:
-    """Prints how the jobs of a sweep compare; if none got as far as a run, nothing stays."""
+def conclude(sweep: Path, failed: dict[str, str]) -> None:
+    """Prints how the jobs of a sweep compare, and why some failed; if none got as far as a run, nothing stays."""
+    for number, reason in failed.items():
+        print(f"job {number} failed: {reason}", file=sys.stderr)
     if any(path.is_dir() for path in sweep.iterdir()):
         print(ranking(sweep))
     else:

@@ -23,6 +23,8 @@ class Rnn(nn.Module):
         orthogonal: bool,
     ):
         super().__init__()
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"dropout={dropout} does not lie between 0 and 1")
         between = dropout if layers > 1 else 0.0  # torch drops out between layers only
         self.net = nn.RNN(
             features,

@@ -2,12 +2,17 @@
 
 from io import BytesIO
 
+import numpy as np
 import pandas as pd
+from matplotlib.colors import to_rgb
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
+from forecast.evaluation.metrics import levels_of
+
 ACTUAL, FORECAST = "#222222", "#1f6fb4"
 SERIES, STEPS = 3, 400  # at most so many series, and so many steps of each
+HOLE = 3  # steps without a forecast across which no line is drawn: a weekend of business days is none
 
 
 def fan(table: pd.DataFrame, title: str) -> Figure:
@@ -15,21 +20,25 @@ def fan(table: pd.DataFrame, title: str) -> Figure:
 
     Of overlapping forecasts only those that follow each other are drawn.
     """
-    names = list(dict.fromkeys(table["unique_id"]))[:SERIES]
+    every = list(dict.fromkeys(table["unique_id"]))
+    names = every[:SERIES]
     figure = Figure(figsize=(11, 1.0 + 2.9 * len(names)), dpi=110, layout="constrained")
     for i, (name, axes) in enumerate(zip(names, figure.subplots(len(names), 1, squeeze=False)[:, 0], strict=True)):
         rows = successive(table[table["unique_id"] == name])
         draw(axes, rows)
         axes.set_title(str(name), loc="left", fontsize=10)
+        axes.set_title(f"{rows['ds'].iloc[0]:%Y-%m-%d} to {rows['ds'].iloc[-1]:%Y-%m-%d}", loc="right", fontsize=9)
         if i == 0:
             axes.legend(loc="upper left", bbox_to_anchor=(1.005, 1.0), frameon=False, fontsize=9)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    some = f" ({len(names)} of {len(every)} series)" if len(names) < len(every) else ""
+    figure.suptitle(f"{title}{some}", x=0.01, ha="left", fontsize=12)
     return figure
 
 
 def successive(rows: pd.DataFrame) -> pd.DataFrame:
-    """The forecasts, from the last one back, that do not overlap; at most STEPS rows."""
-    spans = rows.groupby("cutoff", sort=True)["ds"].agg(["min", "max", "size"])
+    """The forecasts, from the last one back, that do not overlap; at most STEPS rows; judged ones if there are any."""
+    judged = rows[rows["cutoff"].isin(rows.loc[rows["y"].notna(), "cutoff"])]
+    spans = (judged if len(judged) else rows).groupby("cutoff", sort=True)["ds"].agg(["min", "max", "size"])
     kept, begin, steps = [], None, 0
     for cutoff, first, last, size in reversed(list(spans.itertuples(name=None))):
         if begin is None or (last < begin and steps + size <= STEPS):
@@ -39,27 +48,53 @@ def successive(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(axes, rows: pd.DataFrame) -> None:
-    """One series: a band for each pair of quantiles around the middle, darker inside."""
-    stamps = pd.DatetimeIndex(rows["ds"]).tz_localize(None).to_numpy()
-    names = sorted((name for name in rows.columns if str(name).startswith("q0")), key=lambda name: float(name[1:]))
-    pairs = list(zip(names[: len(names) // 2], reversed(names), strict=False))
-    for j, (low, high) in enumerate(pairs):
-        label = f"{float(low[1:]):.0%} to {float(high[1:]):.0%}" if j in (0, len(pairs) - 1) else None
-        shade = 0.14 + 0.16 * j / max(1, len(pairs))
-        axes.fill_between(stamps, rows[low], rows[high], color=FORECAST, alpha=shade, linewidth=0, label=label)
-    for k, (_, part) in enumerate(rows.groupby("cutoff", sort=True)):
-        where = pd.DatetimeIndex(part["ds"]).tz_localize(None).to_numpy()
-        axes.plot(where, part["point"], color=FORECAST, linewidth=1.4, label="forecast" if k == 0 else None)
+    """One series: each forecast with its bands, darker inside; forecasts of a single step are joined."""
+    levels = levels_of(rows)
+    pairs = list(zip(list(levels)[: len(levels) // 2], reversed(levels), strict=False))
+    zone = pd.DatetimeIndex(rows["ds"]).tz
+    single = rows.groupby("cutoff")["ds"].size().max() == 1
+    for k, (_, part) in enumerate([(None, rows)] if single else rows.groupby("cutoff", sort=True)):
+        where, lone = utc(part["ds"]), len(part) == 1
+        for j, (low, high) in enumerate(pairs):
+            named = k == 0 and j in (0, len(pairs) - 1)
+            axes.fill_between(
+                where,
+                part[levels[low]],
+                part[levels[high]],
+                color=tint(0.16 + 0.4 * j / max(1, len(pairs) - 1)),
+                linewidth=8 if lone else 0,  # of one step there is only an edge
+                label=f"{100 * low:g}% to {100 * high:g}%" if named else None,
+            )
+        label = "forecast" if k == 0 else None
+        axes.plot(where, part["point"], "o" if lone else "-", color=FORECAST, linewidth=1.4, label=label)
         if k:
-            axes.axvline(where[0], color="#bbbbbb", linewidth=0.5, zorder=0)
+            axes.axvline(where[0], color="#cccccc", linewidth=0.5, zorder=0)
     if rows["y"].notna().any():
-        axes.plot(stamps, rows["y"], color=ACTUAL, linewidth=1.0, label="actual")
+        step = rows.groupby("cutoff")["ds"].diff().max()
+        pieces = (rows["ds"].diff() > HOLE * step).cumsum()
+        for k, part in rows.groupby(pieces):
+            axes.plot(utc(part["ds"]), part["y"], color=ACTUAL, linewidth=1.0, label=None if k else "actual")
+    if len(rows) == 1:
+        ahead = (rows["ds"] - rows["cutoff"]).iloc[0]
+        axes.set_xlim(*(utc(rows["ds"] + side * ahead)[0] for side in (-3, 3)))
     axes.margins(x=0.01)
+    axes.set_axisbelow(True)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
     axes.spines[["top", "right"]].set_visible(False)
-    locator = AutoDateLocator()
+    locator = AutoDateLocator(tz=zone)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))
+
+
+def utc(stamps: pd.Series) -> np.ndarray:
+    """Stamps as matplotlib counts them; the axis labels them in their own zone."""
+    index = pd.DatetimeIndex(stamps)
+    return (index if index.tz is None else index.tz_convert("UTC").tz_localize(None)).to_numpy()
+
+
+def tint(share: float) -> tuple[float, ...]:
+    """The colour of forecasts, thinned with white: opaque, so that the legend shows what is drawn."""
+    return tuple(1 - share * (1 - x) for x in to_rgb(FORECAST))
 
 
 def png(figure: Figure) -> bytes:

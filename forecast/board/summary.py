@@ -20,7 +20,7 @@ def summary(scores: pd.DataFrame) -> str:
     wide = scores.pivot(index="metric", columns="model", values="value")
     wide = wide.loc[scores["metric"].drop_duplicates(), scores["model"].drop_duplicates()]
     cells = [
-        [name, *("" if pd.isna(x) else f"{x:,.4g}" for x in row)]
+        [name, *("" if pd.isna(x) else f"{x:,.4g}" if abs(x) < 9999.5 else f"{x:,.0f}" for x in row)]
         for name, row in zip(wide.index, wide.to_numpy(), strict=True)
     ]
     rows = [["", *wide.columns], *cells]

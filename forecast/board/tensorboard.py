@@ -34,7 +34,6 @@ def conclude(
     made.experiment.add_custom_scalars(LAYOUT)
     made.experiment.add_text("data", f"| | |\n|---|---|\n{rows}", step)
     made.experiment.add_figure("forecast/fan", figure, step, close=True)
-    made.log_metrics(dict(final), step)
     made.log_hyperparams(flat(config), dict(final), step)
     made.save()
     made.finalize("success")
@@ -44,7 +43,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings as one level, `backbone/hidden_size`; lists and None become text."""
     result: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             result |= flat(value, f"{prefix}{key}/")
         else:
             result[f"{prefix}{key}"] = value if isinstance(value, bool | int | float | str) else str(value)

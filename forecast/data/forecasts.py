@@ -27,9 +27,8 @@ def tabulate(
     series = np.searchsorted(offsets, cutoff, side="right") - 1
     issued = first[series] + cutoff - offsets[series]
     steps = issued[:, None] + np.arange(gap + 1, gap + 1 + horizon)
-    order = np.lexsort(
-        (np.repeat(cutoff, channels), np.tile(np.arange(channels), windows), np.repeat(series, channels))
-    )
+    keys = np.repeat(cutoff, channels), np.tile(np.arange(channels), windows), np.repeat(series, channels)
+    order = np.lexsort(keys)
     labels = (series[:, None] * channels + np.arange(channels)).ravel()[order].repeat(horizon)
 
     def rows(values: np.ndarray) -> np.ndarray:

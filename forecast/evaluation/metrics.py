@@ -24,16 +24,16 @@ from forecast.error import Refusal, nearest
 REFERENCE = "seasonal_naive"
 
 
-def levels_of(table: pd.DataFrame) -> list[float]:
-    """The quantile levels that a forecast table has columns for, ascending."""
-    levels = []
+def levels_of(table: pd.DataFrame) -> dict[float, str]:
+    """The quantile levels that a forecast table has columns for, ascending, and the columns' names."""
+    levels = {}
     for name in map(str, table.columns):
         if name.startswith("q"):
             try:
-                levels.append(float(name[1:]))
+                levels[float(name[1:])] = name
             except ValueError:
                 continue
-    return sorted(levels)
+    return {level: levels[level] for level in sorted(levels) if 0 < level < 1}
 
 
 def scores(
@@ -61,19 +61,20 @@ def scores(
     if scale is not None:
         scaled = error / by_series(table, scale)
         result |= {"mae_scaled": np.abs(scaled).mean(), "mse_scaled": np.square(scaled).mean()}
-    levels = levels_of(table)
-    if levels:
-        losses = [pinball(y, table[f"q{level:g}"].to_numpy("float64"), level) for level in levels]
+    quantiles = {level: table[name].to_numpy("float64") for level, name in levels_of(table).items()}
+    if quantiles:
+        losses = [pinball(y, quantile, level) for level, quantile in quantiles.items()]
         result["wql"] = 2 * np.mean(losses) / total if (total := np.abs(y).sum()) > 0 else np.nan
-    if {0.1, 0.9} <= set(levels):
-        result["coverage_80"] = ((table["q0.1"] <= y) & (y <= table["q0.9"])).mean()
+    if {0.1, 0.9} <= set(quantiles):
+        result["coverage_80"] = ((quantiles[0.1] <= y) & (y <= quantiles[0.9])).mean()
     return {name: float(value) for name, value in result.items()}
 
 
 def checked(table: pd.DataFrame) -> pd.DataFrame:
     """The table with a `point`, or a Refusal that says which column is missing."""
-    if "point" not in table.columns and "q0.5" in table.columns:
-        table = table.assign(point=table["q0.5"])
+    levels = levels_of(table)
+    if "point" not in table.columns and 0.5 in levels:
+        table = table.assign(point=table[levels[0.5]])
     for name in ("unique_id", "ds", "cutoff", "y", "point"):
         if name not in table.columns:
             raise Refusal(
@@ -81,9 +82,15 @@ def checked(table: pd.DataFrame) -> pd.DataFrame:
                 "(expected: unique_id, ds, cutoff, y, and point or q0.5)",
                 "no-column",
             )
-    unusable = table["point"].isna() & table["y"].notna()
+    for name in ("y", "point", *levels.values()):
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            wrong = pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna()
+            row = int(wrong.to_numpy().argmax())
+            found = table[name].iloc[row]
+            raise Refusal(f"row {row + 1} of the forecast table: '{found}' in '{name}' is not a number", "not-a-number")
+    unusable = ~np.isfinite(table["point"].to_numpy("float64")) & table["y"].notna().to_numpy()
     if unusable.any():
-        row = int(unusable.to_numpy().argmax())
+        row = int(unusable.argmax())
         raise Refusal(f"row {row + 1} of the forecast table has no finite point forecast", "not-a-number")
     if not table["y"].notna().any():
         raise Refusal("no row of the forecast table has an observed y: there is nothing to score yet", "no-rows")

@@ -19,7 +19,8 @@ from forecast.head.base import Head
 
 class Quantile(Head):
     def __init__(self, *, levels: Sequence[float]):
-        if list(levels) != sorted(set(levels)) or not levels or levels[0] <= 0 or levels[-1] >= 1:
+        known = torch.tensor(list(levels))
+        if not len(levels) or not (known.diff() > 0).all() or not 0 < levels[0] <= levels[-1] < 1:
             raise Refusal(f"head.levels={list(levels)}: expected ascending levels between 0 and 1", "config")
         if not levels[0] <= 0.5 <= levels[-1]:
             raise Refusal(

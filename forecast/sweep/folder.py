@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 from shutil import rmtree
 
@@ -20,16 +19,20 @@ def claim(folder: Path) -> Path:
 
     mkdir is atomic: of two runs that start at once, one gets the next number.
     """
+    number = 0
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        for number in count():
+        while True:
+            folder.parent.mkdir(parents=True, exist_ok=True)
             candidate = folder.with_name(f"{folder.name}-{number}") if number else folder
-            with suppress(FileExistsError):
+            try:
                 candidate.mkdir()
                 return candidate
+            except FileExistsError:
+                number += 1
+            except FileNotFoundError:  # a run that was refused has just taken its empty parents away
+                continue
     except OSError as error:
         raise CannotWrite(f"{folder} can't be made: {error.strerror or error}", "cannot-write") from error
-    raise AssertionError("unreachable")
 
 
 @contextmanager

@@ -146,6 +146,8 @@ def test_from_a_day_upward_a_step_is_a_step(freq):
         ("h", "2024-10-25 00:15", "America/New_York", "00:15"),
         ("h", "2024-01-01", "Asia/Kolkata", "00:00"),
         ("h", "2024-03-28", "Australia/Adelaide", "00:00"),
+        ("h", "2024-01-01", "Asia/Singapore", "00:00"),  # half an hour further from UTC than in 1970
+        ("h", "2024-01-01", "Asia/Kathmandu", "00:00"),
     ],
 )
 def test_a_time_of_day_is_there_when_the_wall_clock_says_so(freq, begin, tz, time):

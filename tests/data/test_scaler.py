@@ -1,6 +1,7 @@
 """What is learnt from train rows: exact at any level and unit, blind to everything after them, kept as JSON."""
 
 import json
+import logging
 from dataclasses import fields, replace
 from fractions import Fraction
 from functools import cache
@@ -270,6 +271,14 @@ def test_the_naive_error_of_a_series_no_longer_than_a_season_is_unknown():
 def test_the_season_is_the_given_one_or_that_of_the_frequency():
     assert learnt(made(), season=168).season == 168
     assert learnt(made(), season=None).season == 24
+
+
+@pytest.mark.parametrize(("rows", "season"), [(24, 1), (25, 24)])
+def test_where_train_is_no_longer_than_the_usual_season_it_is_one_step_and_logged(rows, season, caplog):
+    laid = made()
+    with caplog.at_level(logging.INFO, "forecast"):
+        found = learn(laid, int(laid.first.min()) + rows, "standard", None, None)
+    assert found.season == season and ("test: train is shorter than a season" in caplog.text) == (season == 1)
 
 
 # --- kept as JSON ---
