@@ -67,8 +67,8 @@ def explained(command: str) -> str:
     for group, default in groups:
         parts = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
         lines += ["", f"{group}={'|'.join(parts)}"]
-        name = "csv" if group == "data" else default
-        body = (CONF / group / f"{name}.yaml").read_text().rstrip().split("\n")
+        usual = CONF / group / f"{'csv' if group == 'data' else default}.yaml"
+        body = usual.read_text().rstrip().split("\n") if usual.is_file() else []
         lines += [f"  {group}.{line}" if line[:1].isalpha() else f"  {line}" for line in body if ": {}" not in line]
     lines += (
         ["", "-m, --multirun    a sweep over comma-separated values: backbone=rnn,lstm seed=1,2,3"] if groups else []

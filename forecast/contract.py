@@ -103,6 +103,8 @@ class Batch(NamedTuple):
         assert self.y.dtype == self.target.dtype == torch.float64
         assert self.past.dtype == self.future.dtype == self.static.dtype == self.weight.dtype == torch.float32
         assert self.clock.dtype == self.codes.dtype == self.series.dtype == self.cutoff.dtype == torch.int64
+        masks = (self.y_observed, self.past_observed, self.future_observed, self.target_observed)
+        assert all(mask.dtype == torch.bool for mask in masks)
         assert self.y_observed.shape == (b, context, c) and self.target.shape == (b, horizon, c)
         assert self.past.shape[:2] == (b, context) and self.past_observed.shape == self.past.shape
         assert self.future.shape[:2] == (b, length) and self.future_observed.shape == self.future.shape

@@ -320,7 +320,7 @@ def test_predict_with_too_few_rows_is_refused(fitted):
         (["data.split=[2024-01-01]"], "data.split"),
         (["data.calendar=[hours]"], "unknown feature 'hours'"),
         (["anchor='25:00'"], "anchor=25:00"),
-        (["trainer.precision=bf16-true"], "use bf16-mixed"),
+        (["trainer.precision=bf16-true"], "expected one of 32-true"),
     ],
 )
 def test_what_can_not_work_is_refused_before_training(overrides, words):

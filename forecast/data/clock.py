@@ -16,6 +16,7 @@ from forecast.error import Refusal
 
 DAY = 86_400_000_000_000  # nanoseconds
 MONTHS = {"MS": (1, 0), "ME": (1, 1), "QS": (3, 0), "QE": (3, 1), "YS": (12, 0), "YE": (12, 1)}  # length, at its end?
+RECENT = 20_000 * DAY  # a day on which zones have their present offsets, 2024-10-04
 EPOCH = np.datetime64("1970-01-01", "D")
 CALENDAR = ("hour", "weekday", "month", "dayofyear")
 ENOUGH = 0.5  # share of the grid's steps that must be there before a frequency is believed
@@ -127,7 +128,7 @@ class Clock:
         except ValueError:
             since = -1
         length = self.unit[1]
-        phase = 0 if self.daily else int(self.local(np.zeros(1, "int64")).asi8[0])
+        phase = 0 if self.daily else int(self.local(np.array([RECENT // length])).asi8[0])
         if not 0 <= since < DAY or self.daily or DAY % length or (since - phase) % length:
             raise Refusal(
                 f"anchor={time}: expected a time of day on the grid of {self.freq}, such as '00:00'", "anchor"

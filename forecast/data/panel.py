@@ -166,7 +166,7 @@ def grid(table: Table, ahead: int) -> Grid:
         y=laid(layout.channels),
         past=laid(layout.past),
         future=laid(layout.future),
-        static=frame.loc[starts, list(layout.static)].reset_index(drop=True),
+        static=constant(frame, layout.static),
         offsets=offsets,
         first=first,
         names=tuple(map(str, frame["unique_id"].cat.categories)),
@@ -174,6 +174,12 @@ def grid(table: Table, ahead: int) -> Grid:
         ahead=ahead,
         source=table.source,
     )
+
+
+def constant(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The static values of each series: the first that is given; text that is missing everywhere is a category, ''."""
+    found = frame.groupby("unique_id", observed=True)[list(names)].first().reset_index(drop=True)
+    return found.fillna({name: "" for name in names if found[name].dtype.kind != "f"})
 
 
 def panel(grid: Grid, statistics: "Statistics") -> Panel:

@@ -290,7 +290,7 @@ def sorted_once(long: pd.DataFrame, layout: Layout, source: str) -> pd.DataFrame
             "duplicate",
         )
     for name in layout.static:
-        values = long.groupby("unique_id", observed=True)[name].nunique(dropna=False)
+        values = long.groupby("unique_id", observed=True)[name].nunique()
         if (values > 1).any():
             raise Refusal(f"{source}: static column '{name}' changes within series '{values.idxmax()}'", "static")
     return long
@@ -326,7 +326,8 @@ def names_of(column: pd.Series, source: str) -> np.ndarray:
 
 
 def static(frame: pd.DataFrame, name: str, source: str) -> np.ndarray:
-    """A static column: numbers as float64, anything else as text (a category; an empty one is a category too)."""
+    """A static column: numbers as float64, anything else as text (a category)."""
     if pd.api.types.is_numeric_dtype(frame[name]):
         return numbers(frame, name, source)
-    return frame[name].astype(object).where(frame[name].notna(), "").astype(str).to_numpy(dtype=object)
+    column = frame[name].astype(object)
+    return column.where(column.isna(), column.astype(str)).to_numpy(dtype=object)

@@ -177,7 +177,7 @@ REFUSED = {
     "added key": (CSV, ["+foo=1"], "can't be added"),
     "no value": (CSV, ["horizon"], "horizon"),
     "import path": (CSV, ["backbone._target_=os.system"], "no such key"),
-    "trainer": (CSV, ["trainer.accelerator=abacus"], "trainer:"),
+    "trainer": (CSV, ["trainer.accelerator=abacus"], "abacus"),
     "optimizer": (CSV, ["optimizer.lr=-1"], "Invalid learning rate"),
     "levels": (CSV, ["head.levels=[0.9,0.1]"], "ascending levels"),
 }
