@@ -9,6 +9,7 @@ from copy import deepcopy
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any, Literal
 
 import lightning
 import pytest
@@ -151,7 +152,7 @@ def test_an_ill_typed_value_is_refused(group, name, key):
     ],
 )
 def test_an_impossible_value_is_refused(path, value):
-    with pytest.raises(Refusal, match=path.split(".")[0]):
+    with pytest.raises(Refusal, match=f"^{path.split('.')[0]}"):
         build.model(changed(path, value), SHAPE, SCALING)
 
 
@@ -165,6 +166,8 @@ FITTING = [(3, int), (3, float), (3.5, float), (True, bool), ("a", str), (None, 
 FITTING += [([0.1, 1], Sequence[float]), ((0.1,), Sequence[float]), ([], list[float]), (["a"], list[str])]
 OTHERS = [(3.0, int), (True, int), (True, float), (1, bool), ("3", int), (None, float), ("a", float | None), (5, str)]
 OTHERS += [(["a"], Sequence[float]), ("ab", Sequence[str]), ([True], list[int]), (3, list[int]), ({"a": 1}, list[str])]
+FITTING += [("a", Literal["a", "b"]), (None, Any), ([1], list[int] | str | int), ("auto", list[int] | str | int)]
+OTHERS += [("c", Literal["a", "b"]), (1.5, list[int] | str | int)]
 
 
 @pytest.mark.parametrize(("pairs", "expected"), [(FITTING, True), (OTHERS, False)])
@@ -297,6 +300,11 @@ def test_an_optimizer_is_torchs_own_with_the_settings_of_its_yaml(name):
 def test_a_bad_optimizer_or_scheduler_is_refused(path, value):
     with pytest.raises(Refusal, match=path.split(".")[0]):
         assembled(changed(path, value))
+
+
+def test_a_misspelt_setting_of_an_optimizer_is_refused_at_once_by_its_nearest():
+    with pytest.raises(Refusal, match=r"optimizer\.momentun.*did you mean 'momentum'"):
+        build.optimizer({"name": "sgd", "lr": 0.1, "momentun": 0.9}, {"name": "none"})
 
 
 def rates(epochs: int, lowest: float) -> list[float]:

@@ -71,7 +71,7 @@ def test_configurations_of_two_calls_share_nothing():
 AWKWARD = [
     *("1e5", "null", "[a,b]", "{a: 1}", "a=b", "x,y", "true", "1", "", " ", "  a ", "~x", "+x", "a: b", "# no comment"),
     *("it's", '"', "'", "''", "'a'", "Größe.csv", "数据", "a\tb", "a\nb", "a\rb", "(1", "a)", "[", "???", "@x", "*&%"),
-    *("C:\\new\\x", "a\\\\b", "back\\", "two\\\\", "\\'", "a\\'b", 'a\\"b', "\\"),
+    *("C:\\new\\x", "a\\\\b", "back\\", "two\\\\", "\\'", "a\\'b", 'a\\"b', "\\", "back\\\n", "'\n"),
     *("$", "a$b", "${seed}", "${", "${oc.env:HOME}", "\\${seed}", "\\\\${seed}", "${a}'\\"),
 ]
 text = st.text(st.one_of(st.sampled_from("\\'\"${}[]()=,:~ 1e"), st.characters(exclude_categories=["Cs"])))
