@@ -25,7 +25,7 @@ from forecast.data.synthetic import panel
 from forecast.error import Refusal
 
 GROUPS = ("model", "backbone", "head", "normalizer")
-SHAPE = Shape(8, 5, 0, channels=1, past=0, future=0, static=0, cardinalities=(3,), season=24, series=2, width=9)
+SHAPE = Shape(8, 5, 0, channels=1, past=0, future=0, static=0, cardinalities=(3,), season=4, series=2, width=9)
 SCALING = Scaling("standard", torch.zeros(2, 1).double(), torch.ones(2, 1).double())
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from forecast import build
 from forecast.config import CONF
 from forecast.contract import Shape
+from forecast.error import Refusal
 
 YAMLS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(Path(CONF, "normalizer").glob("*.yaml"))}
 B, CONTEXT, GAP, HORIZON, C = 3, 12, 2, 5, 2
@@ -122,7 +123,24 @@ def test_a_constant_window_has_finite_z_and_scale_1(name, value):
     y = torch.full((B, CONTEXT, C), value, dtype=torch.float64)
     z, loc, scale = made(name)(y, observed, clock)
     assert z.isfinite().all() and (scale == 1).all()
-    close(z * scale + loc, y, abs(value))
+    if loc.shape[1] == 1:
+        close(z * scale + loc, y, abs(value))
+    else:
+        close(loc, y[:, :HORIZON], abs(value))
+
+
+def test_season_starts_from_the_last_season():
+    y, observed, clock = windows(1)
+    z, loc, scale = made("season")(y, observed, clock)
+    assert torch.equal(z, y) and (scale == 1).all()
+    for step in range(HORIZON):
+        back = next(CONTEXT + GAP + step - 4 * k for k in range(1, 9) if CONTEXT + GAP + step - 4 * k < CONTEXT)
+        assert torch.equal(loc[:, step], y[:, back])
+
+
+def test_season_without_a_season_of_context_is_refused():
+    with pytest.raises(Refusal, match="needs a context of a season"):
+        build.part("normalizer", {"name": "season"}, Shape(**vars(SHAPE) | {"season": CONTEXT + 1}))
 
 
 def test_a_small_movement_on_a_high_level_is_no_constant():
