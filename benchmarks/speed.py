@@ -31,8 +31,8 @@ from forecast.run import steady_memory
 STEPS, WARM = 60, 5
 TASK = [
     "data=etth1", "data.calendar=[]", "context=96", "horizon=24", "batch_size=256", "model.hidden=0", "head=point",
-    "head.loss=mse", "logger=none", "callbacks.early_stopping=null", "trainer.max_epochs=1", "trainer.limit_val_batches=1",
-    f"trainer.limit_train_batches={STEPS + WARM}", "trainer.enable_progress_bar=false",
+    "head.loss=mse", "logger=none", "callbacks.early_stopping=null", "trainer.max_epochs=1",
+    "trainer.limit_val_batches=1", f"trainer.limit_train_batches={STEPS + WARM}", "trainer.enable_progress_bar=false",
 ]  # fmt: skip
 
 

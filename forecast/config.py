@@ -68,7 +68,7 @@ def written(value: Any) -> str:
 def quoted(value: str) -> str:
     """Text in quotes: backslashes count double before a quote or `${`, and both lose their meaning by one more."""
     value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
-    return "'" + re.sub(r"(\\*)('|$)", lambda x: x[1] * 2 + ("\\'" if x[2] else ""), value) + "'"
+    return "'" + re.sub(r"(\\*)('|\Z)", lambda x: x[1] * 2 + ("\\'" if x[2] else ""), value) + "'"
 
 
 def complete(command: str, overrides: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from forecast import build
 from forecast.config import CONF
 from forecast.contract import Batch, Scaling, Shape
 from forecast.data.windows import Order
-from forecast.error import Diverged
+from forecast.error import Diverged, Refusal
 from forecast.model.base import Model
 from forecast.model.direct import last
 
@@ -386,6 +386,12 @@ def test_a_loss_that_is_not_finite_is_an_error(loss):
     net.train_sums[0], net.train_batches = loss, 1
     with pytest.raises(Diverged, match=r"optimizer\.lr"):
         net.on_train_epoch_end()
+
+
+def test_validation_without_any_observed_target_is_refused():
+    batch = windows({})
+    with pytest.raises(Refusal, match=r"data\.split"):
+        made({}).validated([batch._replace(target_observed=torch.zeros_like(batch.target_observed))])
 
 
 def test_each_steps_seed_is_a_function_of_epoch_and_batch():
