@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LAYOUT = {
     "training": {
@@ -26,7 +28,7 @@ def conclude(
     config: Mapping[str, Any],
     final: Mapping[str, float],
     card: Mapping[str, Any],
-    figure: Figure,
+    figure: "Figure",
     step: int,
 ) -> None:
     """Writes what is known at the end of a run: data card, fan chart, final scores, and the row of the HParams tab."""

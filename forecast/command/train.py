@@ -15,8 +15,6 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
     from omegaconf import OmegaConf
 
     from forecast import artifact
-    from forecast.board import figure, tensorboard
-    from forecast.board.summary import summary
     from forecast.forecaster import Forecaster
     from forecast.sweep.folder import claimed, logged, stamp
 
@@ -27,6 +25,9 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
     with claimed(wanted, folder) as run, logged(run / "train.log"):
         artifact.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
         forecaster = Forecaster.of(config).fit(folder=run)
+        from forecast.board import figure, tensorboard  # after training, which should begin soon
+        from forecast.board.summary import summary
+
         judged = forecaster.judge()
         record, name = forecaster.fitted.record, forecaster.name
         forecaster.save(run / "forecaster")
