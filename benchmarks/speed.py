@@ -26,7 +26,6 @@ from forecast.data import panel as panels
 from forecast.data import scaler
 from forecast.data.module import SeriesDataModule
 from forecast.forecaster import laid, opened, shape_of, window_of
-from forecast.run import steady_memory
 
 STEPS, WARM = 60, 5
 TASK = [
@@ -147,19 +146,13 @@ def main(rounds=5):
     settings = config.composed("train", TASK)
     assert Forecaster(overrides=TASK).settings() == settings
     module, shape, scaling = windows(settings)
-    for allocator in ("default", "steady"):
-        if allocator == "steady":
-            steady_memory()
-        hand, trainer = [], []
-        for _ in range(rounds):
-            hand.append(bare(module))
-            trainer.append(ours(settings, module, shape, scaling))
-        print(f"allocator {allocator}:")
-        print(f"  bare loop, windows/s           {spread(hand)}")
-        print(f"  through the Trainer            {spread(trainer)}")
-        print(
-            f"  ratio                          {spread([b / a for a, b in zip(hand, trainer, strict=True)], '{:.2f}')}"
-        )
+    hand, trainer = [], []
+    for _ in range(rounds):
+        hand.append(bare(module))
+        trainer.append(ours(settings, module, shape, scaling))
+    print(f"bare loop, windows/s             {spread(hand)}")
+    print(f"through the Trainer              {spread(trainer)}")
+    print(f"ratio                            {spread([b / a for a, b in zip(hand, trainer, strict=True)], '{:.2f}')}")
     print(f"loader alone, windows/s          {spread([loader(module) for _ in range(rounds)])}")
     python = [sys.executable, "-m", "forecast"]
     for name, words in {

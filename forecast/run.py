@@ -3,10 +3,8 @@
 0 done    2 bad input or configuration    3 diverged    4 cannot write    75 interrupted    1 a fault of ours
 """
 
-import ctypes
 import logging
 import os
-import platform
 import sys
 import warnings
 from importlib import import_module
@@ -44,7 +42,6 @@ def run(command: str, rest: list[str]) -> int:
         nonlocal started
         started = True
         folder = Path(HydraConfig.get().runtime.output_dir) if many else None
-        steady_memory()
         try:
             return import_module(f"forecast.command.{command}").main(config.plain(composed), folder)
         except ForecastError as error:
@@ -101,13 +98,3 @@ def conclude(sweep: Path, failed: dict[str, str]) -> None:
     else:
         rmtree(sweep)
         release(sweep.parent)
-
-
-def steady_memory() -> None:
-    """Keeps glibc from giving the memory of each training step back: 14,000 page faults a step (Linux only)."""
-    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc" and "LD_PRELOAD" not in os.environ:
-        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(-4, 0)  # M_MMAP_MAX
-            mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
