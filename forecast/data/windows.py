@@ -10,6 +10,10 @@ from forecast.contract import Batch, Window, mix
 from forecast.data.panel import Panel
 from forecast.error import Refusal
 
+WHOLE = ("y", "observed", "clock", "future", "future_observed")  # what spans a window,
+SEEN = ("past", "past_observed")  # only its context,
+FACTS = ("static", "codes")  # or is one row a series
+
 
 class Windows:
     """Windows of a panel, by the rows at which their contexts start [window]."""
@@ -17,10 +21,14 @@ class Windows:
     def __init__(self, panel: Panel, window: Window, starts: Int64[Tensor, " window"]):
         self.panel, self.window, self.starts = panel, window, starts
         self.series = torch.searchsorted(panel.offsets, starts, right=True) - 1
-        length, context = window.length, window.context
-        spans = {"y": length, "observed": length, "clock": length, "future": length, "future_observed": length}
-        spans |= {"past": context, "past_observed": context}
-        self.views = {name: strided(getattr(panel, name), span) for name, span in spans.items()}
+        self.slots, self.cutoffs = panel.slots[self.series], starts + window.context - 1
+        views = {name: strided(getattr(panel, name), window.length) for name in WHOLE}
+        views |= {name: strided(getattr(panel, name), window.context) for name in SEEN}
+        facts = {name: getattr(panel, name) for name in FACTS}
+        self.views = {name: view for name, view in views.items() if view.shape[-1]}
+        self.facts = {name: fact for name, fact in facts.items() if fact.shape[-1]}
+        self.absent = {name: x[:0] for name, x in {**views, **facts}.items() if not x.shape[-1]}
+        self.constants: dict[int, dict[str, Tensor]] = {}
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -71,26 +79,33 @@ class Windows:
 
     def batch(self, numbers: Int64[Tensor, " b"], weight: Tensor | None = None) -> Batch:
         """The windows of these numbers, gathered on the device of the panel."""
-        panel, context = self.panel, self.window.context
-        start, series = self.starts.index_select(0, numbers), self.series.index_select(0, numbers)
-        taken = {name: gathered(*view, start) for name, view in self.views.items()}
-        y, observed, horizon = taken["y"], taken["observed"], context + self.window.gap
+        start, window = self.starts.index_select(0, numbers), self.window
+        taken = self.constant(len(start)) | {name: view.index_select(0, start) for name, view in self.views.items()}
+        if self.facts:
+            series = self.series.index_select(0, numbers)
+            taken |= {name: fact.index_select(0, series) for name, fact in self.facts.items()}
+        if weight is not None:
+            taken["weight"] = weight
+        parts = (window.context, window.gap, window.horizon)
+        y, _, target = taken.pop("y").split_with_sizes(parts, 1)
+        y_observed, _, target_observed = taken.pop("observed").split_with_sizes(parts, 1)
         return Batch(
-            y=y[:, :context],
-            y_observed=observed[:, :context],
-            past=taken["past"],
-            past_observed=taken["past_observed"],
-            future=taken["future"],
-            future_observed=taken["future_observed"],
-            target=y[:, horizon:],
-            target_observed=observed[:, horizon:],
-            clock=taken["clock"].flatten(1),
-            static=panel.static.index_select(0, series),
-            codes=panel.codes.index_select(0, series),
-            series=panel.slots.index_select(0, series),
-            cutoff=start + context - 1,
-            weight=torch.ones(len(start), device=start.device) if weight is None else weight,
+            y=y,
+            y_observed=y_observed,
+            target=target,
+            target_observed=target_observed,
+            series=self.slots.index_select(0, numbers),
+            cutoff=self.cutoffs.index_select(0, numbers),
+            **taken,
         )
+
+    def constant(self, b: int) -> dict[str, Tensor]:
+        """What all batches of b windows share: empty tensors for what is absent, weights of one. Made once."""
+        if b not in self.constants:
+            ones = torch.ones(b, device=self.starts.device)
+            absent = {name: x.new_empty((b, *x.shape[1:])) for name, x in self.absent.items()}
+            self.constants[b] = {**absent, "weight": ones}
+        return self.constants[b]
 
     def to(self, device: torch.device) -> "Windows":
         return Windows(self.panel.to(device), self.window, self.starts.to(device))
@@ -101,19 +116,9 @@ class Windows:
             yield self.batch(numbers)
 
 
-def strided(rows: Tensor, length: int) -> tuple[Tensor, int, int]:
-    """A view [start, length x column] of [row column] whose entry i is the window from row i; length and columns."""
-    rows = rows[:, None] if rows.ndim == 1 else rows
-    columns = rows.shape[1]
-    view = rows.as_strided((max(0, len(rows) - length + 1), length * columns), (columns, 1))
-    return view, length, columns
-
-
-def gathered(view: Tensor, length: int, columns: int, start: Tensor) -> Tensor:
-    """The windows [b length column] of a strided view that start at these rows."""
-    if columns == 0:
-        return view.new_empty((len(start), length, 0))
-    return view.index_select(0, start).view(len(start), length, columns)
+def strided(rows: Tensor, length: int) -> Tensor:
+    """A view [start length column] (without columns: [start length]) whose entry i is the window from row i."""
+    return rows.as_strided((max(0, len(rows) - length + 1), length, *rows.shape[1:]), (rows.stride(0), *rows.stride()))
 
 
 class Order:

@@ -220,7 +220,7 @@ def test_the_views_do_not_copy_the_panel():
     found = made(SERIES, WINDOW.ahead)
     windows = Windows.between(found, WINDOW, 0, 10**6)
     assert windows.views.keys() >= {"y", "observed", "past", "past_observed", "future", "future_observed", "clock"}
-    for name, (view, *_) in windows.views.items():
+    for name, view in windows.views.items():
         assert view.untyped_storage().data_ptr() == getattr(found, name).untyped_storage().data_ptr(), name
     found.y[5] = 12345.0
     assert (windows.batch(torch.tensor([0])).target == 12345.0).any()
