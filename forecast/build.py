@@ -31,6 +31,12 @@ SCHEDULES = {"none": {}, "cosine": {"lowest": float}}
 LOGGERS: dict[Any, Callable[[Path], Any]] = {"tensorboard": logger, "none": lambda folder: False}
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")  # a true half would round the scaler's numbers
 FAULTS = (ValueError, TypeError, RuntimeError, ImportError, ZeroDivisionError, MisconfigurationException)
+CHOICES = {
+    "stamp": ("begin", "end"),
+    "duplicates": ("first", "last", "mean"),
+    "resample": ("mean", "sum", "repeat"),
+    "decimal": (".", ","),
+}
 POSITIVE = ("context", "horizon", "stride", "batch_size")
 
 
@@ -134,10 +140,13 @@ def check(config: Mapping[str, Any]) -> None:
         raise Refusal(f"normalizer={config['normalizer']}: expected names in a list, normalizer=[last]", "config")
     for name in config["normalizer"]:
         kind("normalizer", name)
-    for key in ("past", "future", "static", "split", "target"):
+    for key in ("past", "future", "static", "split", "target", "missing"):
         value = config["data"][key]
         if not isinstance(value, list) and not (key == "target" and value is None):
             raise Refusal(f"data.{key}={value}: expected a list such as [a,b]", "config")
+    for key, known in CHOICES.items():
+        if config["data"][key] not in (None, *known):
+            raise Refusal(f"data.{key}={config['data'][key]}: expected one of {', '.join(known)}", "config")
 
 
 def without_targets(node: Any, path: str) -> None:
@@ -221,7 +230,17 @@ def trainer(config: Mapping[str, Any], checkpoints: Path, folder: Path | None) -
     if board is None:
         raise Refusal(f"logger={config['logger']['name']}: expected one of {', '.join(LOGGERS)}", "part")
     settings |= {"callbacks": callbacks, "logger": board(folder) if folder is not None else False}
-    return built("trainer", lightning.Trainer, **settings, default_root_dir=checkpoints)
+    made = built("trainer", lightning.Trainer, **settings, default_root_dir=checkpoints)
+    if settings["precision"] == "bf16-mixed" and made.strategy.root_device.type == "cpu":
+        try:
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
+        except RuntimeError as error:
+            raise Refusal(
+                "trainer.precision=bf16-mixed: this processor has no bfloat16 for recurrent networks; use 32-true",
+                "config",
+            ) from error
+    return made
 
 
 def callback(name: str, made: Callable[..., Any], wanted: Mapping[str, Any], **given: Any) -> Any:

@@ -1,0 +1,199 @@
+"""Text -> stamps: one format for the whole column, found by elimination or named; the order of day and month is never
+guessed by the row. Also: which of the two equal hours of an autumn night a local stamp means."""
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from forecast.error import Refusal
+
+ISO = "ISO8601"
+UNITS = {"unix": "s", "unix_ms": "ms"}  # seconds and milliseconds since 1970, only when named
+DATES = [f"%{a}{sep}%{b}{sep}%{c}" for sep in "/.-" for a, b, c in ("dmY", "mdY", "dmy", "mdy", "ymd")]
+DATES += ["%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y"]
+TIMES = ["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %H.%M", " %H"]
+FORMATS = [date + time for date, time in product(DATES, TIMES)] + ["%Y%m%d%H%M", "%Y%m%d%H"]
+RANGE = r"^(.*\d)(?:\s+[-–]\s+|(?<=:\d\d)-(?=\d\d:)).*$"  # 01.01.2024 00:00 - 01.01.2024 01:00, 00:00-00:15
+LATE = r"^(.*[ T])24(:00(?::00)?)$"  # 24:00 is the midnight that follows
+MARKED = r"^(.*[ T]\d{1,2})([AB])((?::\d\d)*)$"  # 2A:00 and 2B:00, the first and the second hour of that name
+OFFSET = r"(?:Z|[+-]\d\d:?\d\d)$"
+HOUR = r"\d{1,2}[AB]?"
+SEEN = 200  # rows that a format has to read before the others are tried
+MARK = "(first or second)"  # name of the column that says which of two equal hours is meant: 1, 2, or 0 for unsaid
+
+
+class Stamps:
+    """The stamps of a column that comes in pieces: every format is kept as long as it reads all of them."""
+
+    def __init__(self, name: str, source: str, formats: str | Sequence[str] | None):
+        self.name, self.source = name, source
+        self.named = [formats] if isinstance(formats, str) else list(formats or ())
+        self.alive: dict[str, list[np.ndarray]] | None = None
+        self.marks: list[np.ndarray] = []
+        self.zones: set[str | None] = set()
+        self.midnights = 0  # cells that say 24:00
+
+    def add(self, text: pd.Series, line: int) -> None:
+        """Reads a piece whose first cell stands in this line. Raises Refusal for a cell that no format reads."""
+        text = text.astype("str").str.strip()
+        empty = (text.isna() | (text == "")).to_numpy()
+        if empty.any():
+            raise Refusal(f"{self.at(line + int(empty.argmax()))}: the time is missing", "bad-time")
+        if self.named and not set(self.named) - set(UNITS):
+            self.alive = {"named": (self.alive or {}).get("named", [])}
+            self.alive["named"].append(self.since(text, line))
+            self.marks.append(np.zeros(len(text), "int8"))
+            return
+        if self.alive is None:
+            known = self.named or [ISO, *FORMATS]
+            head = text.head(SEEN)
+            if not self.named and pd.to_datetime(mended(head)[0], format=ISO, errors="coerce", utc=True).notna().all():
+                known = [ISO]
+            self.alive = {"named": []} if self.named else {name: [] for name in known}
+        if "named" in self.alive:
+            found = [self.parsed(text, name)[0] for name in self.named]
+            values = found[0]
+            for other in found[1:]:
+                values = np.where(np.isnat(values), other, values)
+            results = {"named": (values, self.parsed(text, self.named[0])[1])}
+        else:
+            results = {name: self.parsed(text, name) for name in self.alive}
+        bad = {name: int(np.isnat(values).argmax()) for name, (values, _) in results.items() if np.isnat(values).any()}
+        if len(bad) == len(results):
+            row = max(bad.values())  # where the last format failed
+            self.refuse(text, row, line)
+        self.alive = {name: [*self.alive[name], results[name][0]] for name in results if name not in bad}
+        self.marks.append(next(marks for name, (_, marks) in results.items() if name not in bad))
+
+    def since(self, text: pd.Series, line: int) -> np.ndarray:
+        """Whole numbers since 1970."""
+        wrong = ~text.str.fullmatch(r"-?\d{1,13}").to_numpy(bool)
+        if wrong.any():
+            self.refuse(text, int(wrong.argmax()), line)
+        return text.astype("int64").to_numpy().astype(f"M8[{UNITS[self.named[0]]}]").astype("M8[ns]")
+
+    def parsed(self, text: pd.Series, form: str) -> tuple[np.ndarray, np.ndarray]:
+        """Instants (UTC) or local times, NaT where the format does not fit, and the marks of doubled hours."""
+        values, marks = self.instants(text, form), np.zeros(len(text), "int8")
+        odd = np.flatnonzero(np.isnat(values))
+        if len(odd):
+            clean, late, mark = mended(text.iloc[odd])
+            values[odd] = self.instants(clean, form) + late * np.timedelta64(1, "D")
+            marks[odd] = mark
+            self.midnights += int(late.sum())
+        return values, marks
+
+    def instants(self, text: pd.Series, form: str) -> np.ndarray:
+        try:
+            found = pd.to_datetime(text, format=form, errors="coerce")
+        except ValueError:  # offsets that differ, or only some cells have one
+            found = pd.to_datetime(text, format=form, errors="coerce", utc=True)
+            naive = ~text.str.contains(OFFSET, regex=True)
+            self.zones |= {"several"} | ({None} if (naive & found.notna()).any() else set())
+        zone = None if found.dt.tz is None else str(found.dt.tz)
+        if found.notna().any():
+            self.zones.add(zone)
+        if zone is not None:
+            found = found.dt.tz_convert("UTC").dt.tz_localize(None)
+        return found.to_numpy().astype("M8[ns]")
+
+    def refuse(self, text: pd.Series, row: int, line: int) -> None:
+        """Says why a cell is no stamp: it is none at all, or another format than the rows above."""
+        cell = text.iloc[row]
+        if not self.named and any(pd.notna(pd.to_datetime(cell, format=x, errors="coerce")) for x in (ISO, *FORMATS)):
+            raise Refusal(
+                f"{self.at(line + row)}: '{cell}' is written in another way than the times above it ('{text.iloc[0]}'); "
+                'name the formats by data.dates=["%d/%m/%Y %H:%M"] (several are tried in turn)',
+                "mixed-dates",
+            )
+        wanted = " or ".join(self.named) or "dates such as 2024-02-13, 2024-02-13 15:00 or 13.02.2024"
+        raise Refusal(
+            f"{self.at(line + row)}: '{cell}' is not a time; expected {wanted} (data.dates names a format)", "bad-time"
+        )
+
+    def at(self, line: int) -> str:
+        return f"{self.source}, line {line}, column '{self.name}'"
+
+    def done(self) -> tuple[pd.DatetimeIndex, np.ndarray]:
+        """All stamps, and marks. Raises Refusal if several formats read every row, each to other days."""
+        assert self.alive is not None
+        found = {name: np.concatenate(pieces) for name, pieces in self.alive.items()}
+        first = next(iter(found))
+        for name, values in found.items():
+            different = values != found[first]
+            if different.any():
+                row = int(different.argmax())
+                a, b = (str(found[x][row])[:10] for x in (first, name))
+                raise Refusal(
+                    f"{self.source}, column '{self.name}': no row tells whether days or months come first; row "
+                    f"{row + 1} may be {a} or {b}: name the format, data.dates='{first}' or data.dates='{name}'",
+                    "ambiguous-date",
+                )
+        stamps = pd.DatetimeIndex(found[first])
+        if None in self.zones and len(self.zones) > 1:
+            raise Refusal(
+                f"{self.source}, column '{self.name}': some times have a UTC offset and some have none", "mixed-offsets"
+            )
+        if self.zones != {None} and self.zones:
+            stamps = stamps.tz_localize("UTC")
+            stamps = stamps.tz_convert(self.zones.pop()) if len(self.zones) == 1 else stamps.rename("several")
+        return stamps, np.concatenate(self.marks)
+
+
+def mended(text: pd.Series) -> tuple[pd.Series, np.ndarray, np.ndarray]:
+    """Cells without range, mark and 24:00; which of them are a day later; and the marks (1 for A, 2 for B)."""
+    text = text.str.replace(RANGE, r"\1", regex=True)
+    marks = text.str.extract(MARKED)[1].map({"A": 1, "B": 2}).fillna(0).to_numpy("int8")
+    text = text.str.replace(MARKED, r"\1\3", regex=True)
+    late = text.str.fullmatch(LATE).to_numpy(bool)
+    return text.str.replace(LATE, r"\g<1>00\2", regex=True), late, marks
+
+
+def joined(date: pd.Series, time: pd.Series) -> pd.Series:
+    """One column of a date and a time of day; a time that is a bare hour (7, 24, 2A) is a full one."""
+    time = time.astype("str").str.strip()
+    bare = time.str.fullmatch(HOUR).to_numpy(bool)
+    return date.astype("str").str.strip() + " " + time.where(~bare, time + ":00")
+
+
+def localized(
+    stamps: pd.DatetimeIndex, zone: str, series: np.ndarray, marks: np.ndarray | None, source: str
+) -> pd.DatetimeIndex:
+    """Local times as stamps of a zone.
+
+    Of an hour that a night has twice, the first is summer time: by its mark, else by the order of each series' rows.
+    Raises Refusal for a time that the clocks leave out, or an hour that is there once and has no mark.
+    """
+    try:
+        there = stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), bool), nonexistent="NaT")
+    except (KeyError, ValueError, OSError):
+        raise Refusal(f"data.tz={zone}: no such time zone; expected a name such as Europe/Berlin", "config") from None
+    if there.isna().any():
+        row = int(there.isna().argmax())
+        raise Refusal(
+            f"{source}: {stamps[row]} does not exist in {zone}, where clocks go forward over it; are these stamps "
+            "really local (data.tz), or do they mark the end of an interval (data.stamp=end)?",
+            "dst",
+        )
+    double = np.flatnonzero(stamps.tz_localize(zone, ambiguous="NaT").isna())
+    if not len(double):
+        return there
+    rows = pd.DataFrame({"series": series[double], "stamp": stamps[double]})
+    turn = rows.groupby(["series", "stamp"]).cumcount().to_numpy() + 1
+    count = rows.groupby(["series", "stamp"])["stamp"].transform("size").to_numpy()
+    mark = np.zeros(len(double), "int8") if marks is None else marks[double]
+    unsaid = (mark == 0) & (count != 2)
+    if unsaid.any():
+        row = int(unsaid.argmax())
+        raise Refusal(
+            f"{source}: {rows['stamp'][row]} occurs {count[row]} times in a night that has it twice in {zone}, so that "
+            "its place is not known; leave data.tz out (then the stamps are taken as they are) or give both hours",
+            "dst",
+        )
+    falling = len(stamps) > 1 and stamps[0] > stamps[-1]
+    first = np.where(mark > 0, mark == 1, (turn == 1) != falling)
+    summer = np.ones(len(stamps), bool)
+    summer[double] = first
+    return stamps.tz_localize(zone, ambiguous=summer)
