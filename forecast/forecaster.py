@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from forecast import artifact, build, config
 from forecast.contract import Shape, Window
 from forecast.data import panel as panels
-from forecast.data import scaler, table
+from forecast.data import reader, scaler, table
 from forecast.data.forecasts import tabulate
 from forecast.data.module import SeriesDataModule
 from forecast.data.panel import Grid, Panel
@@ -48,6 +48,11 @@ class Fitted:
     model: Model
     record: dict[str, Any]
     panel: Panel | None = None
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How new files are read: as the training data were, with the columns that were found there."""
+        return {**self.config["data"], "id": self.layout.id, "target": list(self.layout.target)}
 
 
 class Judgement(NamedTuple):
@@ -231,8 +236,10 @@ class Forecaster:
             return fitted.panel
         source = "DataFrame" if isinstance(frame, pd.DataFrame) else str(table.find(str(frame)))
         if not isinstance(frame, pd.DataFrame):
-            frame = table.read(source, {"time": fitted.layout.time, "id": fitted.layout.id})
-        grid = panels.grid(table.again(frame, fitted.layout, source), window_of(fitted.config).ahead)
+            frame = reader.read(source, fitted.reading)
+        grid = panels.grid(
+            table.again(frame, fitted.layout, fitted.config["data"], source), window_of(fitted.config).ahead
+        )
         return panels.panel(grid, fitted.statistics)
 
     def origins(self, panel: Panel, stride: int | None) -> Windows:
@@ -281,7 +288,7 @@ def opened(data: Mapping[str, Any], frame: Frame | None) -> Table:
     if path is None:
         raise Refusal("no data: name a file by data.path=my.csv, a set by data=..., or pass a DataFrame", "no-data")
     found = table.find(str(path))
-    return table.table(table.read(found, data), data, str(found))
+    return table.table(reader.read(found, data), data, str(found))
 
 
 def laid(settings: Mapping[str, Any], checked: Table) -> tuple[Grid, tuple[int, int, int | None]]:

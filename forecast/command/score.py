@@ -9,7 +9,8 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
     import pandas as pd
 
     from forecast.board.summary import summary
-    from forecast.data.table import EXACT, find
+    from forecast.data.column import EXACT
+    from forecast.data.table import find
     from forecast.error import Refusal
     from forecast.evaluation.metrics import compared
 

@@ -30,6 +30,14 @@ class Clock:
     tz: str | None = None
     phase: int = 0
 
+    @staticmethod
+    def of_step(nanoseconds: int) -> str:
+        """The frequency whose steps have this length."""
+        days, rest = divmod(nanoseconds, DAY)
+        if rest == 0:
+            return f"{days // 7}W" if days % 7 == 0 else f"{days}D"
+        return pd.tseries.frequencies.to_offset(pd.Timedelta(nanoseconds, "ns")).freqstr  # type: ignore[union-attr]
+
     @cached_property
     def unit(self) -> tuple[str, int, int]:
         """("ns", length, 0), ("B", 1, 0) or ("M", length, 1 if stamps are last days)."""
@@ -212,6 +220,5 @@ def candidates(stamps: pd.DatetimeIndex) -> list[str]:
     naive = local if dates or stamps.tz is None else stamps.tz_convert("UTC").tz_localize(None)
     step = int(np.gcd.reduce(np.diff(naive.as_unit("ns").asi8)))
     if not dates:
-        return [pd.tseries.frequencies.to_offset(pd.Timedelta(step, "ns")).freqstr]  # type: ignore[union-attr]
-    days = step // DAY
-    return [f"{days // 7}W" if days % 7 == 0 else f"{days}D", "B", "MS", "ME", "QS", "QE", "YS", "YE"]
+        return [Clock.of_step(step)]
+    return [Clock.of_step(step), "B", "MS", "ME", "QS", "QE", "YS", "YE"]

@@ -1,9 +1,18 @@
 """One column of people's data -> a typed array, or a Refusal that names the cell."""
 
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from forecast.error import Refusal
+from forecast.error import Refusal, nearest
+
+EXACT: dict[str, Any] = {"float_precision": "round_trip"} if pd.__version__ < "3.1" else {}  # 3.1 reads exactly
+TIMES = ("ds", "time", "date", "datetime", "timestamp", "utc_timestamp", "date_time")
+NAMELESS = "(no name)"  # columns without a name are called so, and have no role
+MISSING = ("", "NA", "NaN", "nan", "null", "NULL", "None", "N/A", "n/a", "#N/A")
 
 
 def looks_numeric(column: pd.Series) -> bool:
@@ -11,31 +20,6 @@ def looks_numeric(column: pd.Series) -> bool:
         return bool(column.notna().any())
     first = column.dropna().head(1).astype(str)
     return bool(pd.to_numeric(first, errors="coerce").notna().any())
-
-
-def times(column: pd.Series, name: str, source: str) -> pd.DatetimeIndex:
-    """Stamps of a column: datetimes as they are, text in ISO form."""
-    if pd.api.types.is_datetime64_any_dtype(column):
-        stamps = column
-    else:
-        text = column.astype(str)
-        try:
-            stamps = pd.to_datetime(text, format="ISO8601")
-        except ValueError:
-            wrong = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True).isna().to_numpy()
-            if not wrong.any():
-                raise Refusal(
-                    f"{source}, column '{name}': stamps of several UTC offsets; write all in UTC", "mixed-offsets"
-                ) from None
-            raise Refusal(
-                f"{source}, row {wrong.argmax() + 1}, column '{name}': '{text.iloc[wrong.argmax()]}' is not a time; "
-                "expected ISO dates such as 2024-02-13 or 2024-02-13 15:00",
-                "bad-time",
-            ) from None
-    if stamps.isna().any():
-        row = int(stamps.isna().to_numpy().argmax())
-        raise Refusal(f"{source}, row {row + 1}, column '{name}': the time is missing", "bad-time")
-    return pd.DatetimeIndex(stamps).as_unit("ns")
 
 
 def numbers(frame: pd.DataFrame, name: str, source: str) -> np.ndarray:
@@ -73,3 +57,66 @@ def static(frame: pd.DataFrame, name: str, source: str) -> np.ndarray:
         return numbers(frame, name, source)
     column = frame[name].astype(object)
     return column.where(column.isna(), column.astype(str)).to_numpy(dtype=object)
+
+
+def dates(cells: pd.Series) -> bool:
+    """Whether cells read as dates, as a column of times is recognised."""
+    return bool(len(cells)) and bool(cells.str.fullmatch(r"\d{1,4}[-/.]\d\d?[-/.]\d{1,4}([T ].*)?").all())
+
+
+def time_columns(frame: pd.DataFrame, named: str | Sequence[str] | None, source: str) -> list[str]:
+    """The column of stamps, or those of date and time of day: what is named, a usual name, or what reads as dates."""
+    known = list(map(str, frame.columns))
+    if not isinstance(named, str | None) and " ".join(named) in known:  # already read as one
+        return [" ".join(named)]
+    if named is not None:
+        for name in [named] if isinstance(named, str) else named:
+            if name not in known:
+                raise Refusal(f"{source} has no column '{name}' (data.time){nearest(name, known)}", "no-time")
+        return [named] if isinstance(named, str) else list(named)
+    low = [name.lower() for name in known]
+    if "date" in low and "time" in low and not isinstance(frame.index, pd.DatetimeIndex):
+        return [known[low.index("date")], known[low.index("time")]]
+    usual = [name for name in known if name.lower() in TIMES]
+    if usual:
+        return [min(usual, key=lambda name: TIMES.index(name.lower()))]
+    for name in frame.columns:
+        cells = frame[name].head()
+        if pd.api.types.is_datetime64_any_dtype(cells) or dates(cells.astype(str)):
+            return [name]
+    raise Refusal(
+        f"{source} has no column of times among {', '.join(map(repr, known[:8]))}"
+        f"{' (is the delimiter a comma?)' if len(known) == 1 else ''}: name it by data.time",
+        "no-time",
+    )
+
+
+def id_column(frame: pd.DataFrame, named: str | None) -> str | None:
+    """The column of series names: the one that is named, else `unique_id`, else none (each target is a series)."""
+    return named if named is not None else "unique_id" if "unique_id" in frame.columns else None
+
+
+def require(frame: pd.DataFrame, names: Sequence[str], source: str) -> None:
+    for name in names:
+        if name not in frame.columns:
+            near = nearest(str(name), map(str, frame.columns))
+            raise Refusal(f"{source} has no column '{name}'{near or f'; it has {list(frame.columns)}'}", "no-column")
+
+
+def roles(data: Mapping[str, Any]) -> list[str]:
+    """The columns of numbers that are named in `data`."""
+    return [*(data["target"] or ()), *data["past"], *data["future"]]
+
+
+def candidates(first: pd.DataFrame, words: set[str], data: Mapping[str, Any]) -> list[str]:
+    """The columns to read: those with a role and, where no target is named, all that may be numbers."""
+    named, missing = {*words, *roles(data)}, {*MISSING, *map(str, data["missing"])}
+
+    def free(name: str) -> bool:
+        cells = first[name].str.strip()
+        cells = cells[~cells.isin(missing)]
+        return not name.startswith(NAMELESS) and (
+            not len(cells) or (bool(re.search(r"\d", cells.iloc[0])) and not dates(cells.head(1)))
+        )
+
+    return [name for name in first.columns if name in named or (not data["target"] and free(name))]

@@ -14,21 +14,21 @@ UNITS = {"unix": "s", "unix_ms": "ms"}  # seconds and milliseconds since 1970, o
 DATES = [f"%{a}{sep}%{b}{sep}%{c}" for sep in "/.-" for a, b, c in ("dmY", "mdY", "dmy", "mdy", "ymd")]
 DATES += ["%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y"]
 TIMES = ["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %H.%M", " %H"]
-FORMATS = [date + time for date, time in product(DATES, TIMES)] + ["%Y%m%d%H%M", "%Y%m%d%H"]
+FORMATS = [date + time for date, time in product(DATES, TIMES)]
 RANGE = r"^(.*\d)(?:\s+[-–]\s+|(?<=:\d\d)-(?=\d\d:)).*$"  # 01.01.2024 00:00 - 01.01.2024 01:00, 00:00-00:15
 LATE = r"^(.*[ T])24(:00(?::00)?)$"  # 24:00 is the midnight that follows
 MARKED = r"^(.*[ T]\d{1,2})([AB])((?::\d\d)*)$"  # 2A:00 and 2B:00, the first and the second hour of that name
 OFFSET = r"(?:Z|[+-]\d\d:?\d\d)$"
 HOUR = r"\d{1,2}[AB]?"
-SEEN = 200  # rows that a format has to read before the others are tried
+SEEN = 200  # rows that a format has to read to be tried on all
 MARK = "(first or second)"  # name of the column that says which of two equal hours is meant: 1, 2, or 0 for unsaid
 
 
 class Stamps:
     """The stamps of a column that comes in pieces: every format is kept as long as it reads all of them."""
 
-    def __init__(self, name: str, source: str, formats: str | Sequence[str] | None):
-        self.name, self.source = name, source
+    def __init__(self, name: str, source: str, formats: str | Sequence[str] | None, zoned: bool = False):
+        self.name, self.source, self.zoned = name, source, zoned
         self.named = [formats] if isinstance(formats, str) else list(formats or ())
         self.alive: dict[str, list[np.ndarray]] | None = None
         self.marks: list[np.ndarray] = []
@@ -45,27 +45,28 @@ class Stamps:
             self.alive = {"named": (self.alive or {}).get("named", [])}
             self.alive["named"].append(self.since(text, line))
             self.marks.append(np.zeros(len(text), "int8"))
+            self.zones.add(None)
             return
         if self.alive is None:
-            known = self.named or [ISO, *FORMATS]
-            head = text.head(SEEN)
-            if not self.named and pd.to_datetime(mended(head)[0], format=ISO, errors="coerce", utc=True).notna().all():
-                known = [ISO]
-            self.alive = {"named": []} if self.named else {name: [] for name in known}
-        if "named" in self.alive:
-            found = [self.parsed(text, name)[0] for name in self.named]
-            values = found[0]
-            for other in found[1:]:
-                values = np.where(np.isnat(values), other, values)
-            results = {"named": (values, self.parsed(text, self.named[0])[1])}
-        else:
-            results = {name: self.parsed(text, name) for name in self.alive}
+            self.alive = {name: [] for name in ["named"] if self.named} or self.candidates(text.head(SEEN), line)
+        results = {name: self.parsed(text, self.named or [name]) for name in self.alive}
         bad = {name: int(np.isnat(values).argmax()) for name, (values, _) in results.items() if np.isnat(values).any()}
         if len(bad) == len(results):
             row = max(bad.values())  # where the last format failed
             self.refuse(text, row, line)
         self.alive = {name: [*self.alive[name], results[name][0]] for name in results if name not in bad}
         self.marks.append(next(marks for name, (_, marks) in results.items() if name not in bad))
+
+    def candidates(self, head: pd.Series, line: int) -> dict[str, list[np.ndarray]]:
+        """The formats that read every one of the first cells; ISO if it does, for it has one order."""
+        bad = {ISO: np.isnat(self.parsed(head, [ISO])[0])}
+        if bad[ISO].any():
+            bad |= {name: np.isnat(self.parsed(head, [name])[0]) for name in FORMATS}
+        right = [name for name, wrong in bad.items() if not wrong.any()]
+        if not right:
+            self.refuse(head, max(int(wrong.argmax()) for wrong in bad.values()), line)  # where the last one failed
+        self.midnights = 0
+        return {name: [] for name in right}
 
     def since(self, text: pd.Series, line: int) -> np.ndarray:
         """Whole numbers since 1970."""
@@ -74,18 +75,25 @@ class Stamps:
             self.refuse(text, int(wrong.argmax()), line)
         return text.astype("int64").to_numpy().astype(f"M8[{UNITS[self.named[0]]}]").astype("M8[ns]")
 
-    def parsed(self, text: pd.Series, form: str) -> tuple[np.ndarray, np.ndarray]:
-        """Instants (UTC) or local times, NaT where the format does not fit, and the marks of doubled hours."""
-        values, marks = self.instants(text, form), np.zeros(len(text), "int8")
+    def parsed(self, text: pd.Series, forms: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Instants (UTC) or local times by the first format that fits, NaT where none does; marks of doubled hours."""
+        values, marks = self.instants(text, forms), np.zeros(len(text), "int8")
         odd = np.flatnonzero(np.isnat(values))
         if len(odd):
             clean, late, mark = mended(text.iloc[odd])
-            values[odd] = self.instants(clean, form) + late * np.timedelta64(1, "D")
+            values[odd] = self.instants(clean, forms) + late * np.timedelta64(1, "D")
             marks[odd] = mark
             self.midnights += int(late.sum())
         return values, marks
 
-    def instants(self, text: pd.Series, form: str) -> np.ndarray:
+    def instants(self, text: pd.Series, forms: Sequence[str]) -> np.ndarray:
+        values = self.read(text, forms[0])
+        for form in forms[1:]:
+            left = np.flatnonzero(np.isnat(values))
+            values[left] = self.read(text.iloc[left], form) if len(left) else values[left]
+        return values
+
+    def read(self, text: pd.Series, form: str) -> np.ndarray:
         try:
             found = pd.to_datetime(text, format=form, errors="coerce")
         except ValueError:  # offsets that differ, or only some cells have one
@@ -104,7 +112,7 @@ class Stamps:
         cell = text.iloc[row]
         if not self.named and any(pd.notna(pd.to_datetime(cell, format=x, errors="coerce")) for x in (ISO, *FORMATS)):
             raise Refusal(
-                f"{self.at(line + row)}: '{cell}' is written in another way than the times above it ('{text.iloc[0]}'); "
+                f"{self.at(line + row)}: '{cell}' is written in another way than the times above ('{text.iloc[0]}'); "
                 'name the formats by data.dates=["%d/%m/%Y %H:%M"] (several are tried in turn)',
                 "mixed-dates",
             )
@@ -114,7 +122,7 @@ class Stamps:
         )
 
     def at(self, line: int) -> str:
-        return f"{self.source}, line {line}, column '{self.name}'"
+        return f"{self.source}, row {line}, column '{self.name}'"
 
     def done(self) -> tuple[pd.DatetimeIndex, np.ndarray]:
         """All stamps, and marks. Raises Refusal if several formats read every row, each to other days."""
@@ -136,9 +144,15 @@ class Stamps:
             raise Refusal(
                 f"{self.source}, column '{self.name}': some times have a UTC offset and some have none", "mixed-offsets"
             )
-        if self.zones != {None} and self.zones:
+        if len(self.zones) > 1 and not self.zoned:
+            raise Refusal(
+                f"{self.source}, column '{self.name}': stamps of several UTC offsets; name their time zone "
+                "(data.tz=Europe/Berlin), or data.tz=UTC",
+                "mixed-offsets",
+            )
+        if self.zones != {None}:
             stamps = stamps.tz_localize("UTC")
-            stamps = stamps.tz_convert(self.zones.pop()) if len(self.zones) == 1 else stamps.rename("several")
+            stamps = stamps.tz_convert(self.zones.pop()) if len(self.zones) == 1 else stamps
         return stamps, np.concatenate(self.marks)
 
 

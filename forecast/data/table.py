@@ -4,29 +4,24 @@ A table has the columns `unique_id`, `ds`, then the channels (`y`, or the target
 jointly), then past, future and static covariates. Further in, nothing has to be checked again.
 """
 
-import gzip
 import logging
 import os
-import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from forecast.data.clock import Clock, fitted
-from forecast.data.column import looks_numeric, names_of, numbers, static, times
+from forecast.data.clock import Clock, fitted, phased
+from forecast.data.column import id_column, looks_numeric, names_of, numbers, require, static, time_columns
+from forecast.data.repair import begins, deduplicated, frequencies, refuse_change, resampled, step_of
+from forecast.data.stamp import MARK, Stamps, joined, localized
 from forecast.error import Refusal, nearest
 
 log = logging.getLogger(__name__)
 
-TIMES = ("ds", "time", "date", "datetime", "timestamp", "utc_timestamp", "date_time")
-MISSING = ["", "NA", "NaN", "nan", "null", "NULL", "None", "N/A", "n/a", "#N/A"]
-EXACT: dict[str, Any] = (
-    {"float_precision": "round_trip"} if pd.__version__ < "3.1" else {}
-)  # 3.1 reads every double exactly
 HERE = Path(__file__).resolve().parents[1]
 BUNDLED = HERE / "datasets" if (HERE / "datasets").is_dir() else HERE.parent / "datasets"
 
@@ -81,108 +76,108 @@ def find(path: str, key: str = "data.path") -> Path:
     )
 
 
-def read(path: str | Path, data: Mapping[str, Any]) -> pd.DataFrame:
-    """A CSV file as written: stamps and ids as text, numbers typed and exact.
-
-    Raises Refusal if the file is missing, empty, not UTF-8, or not a table of comma-separated cells.
-    """
-    try:
-        head = pd.read_csv(path, nrows=5, dtype=str, keep_default_na=False)
-        text = {name for name in (time_column(head, data["time"], str(path)), id_column(head, data["id"])) if name}
-        frame = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(text, str),
-            keep_default_na=False,
-            na_values={name: MISSING for name in head.columns if name not in text},
-            **EXACT,
-            low_memory=False,
-        )
-    except pd.errors.EmptyDataError:
-        raise Refusal(f"{path} is empty: expected a header line and rows", "empty-file") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise Refusal(f"{path} can't be read as comma-separated UTF-8 text: {error}", "unreadable") from None
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise Refusal(f"{path}: rows have more cells than the header has names ({len(head.columns)})", "unreadable")
-    return frame
-
-
-def time_column(frame: pd.DataFrame, named: str | None, source: str) -> str:
-    """The column of stamps: the one that is named, else one with a usual name, else the first that reads as dates."""
-    columns = list(frame.columns)
-    if named is not None:
-        if named not in columns:
-            raise Refusal(f"{source} has no column '{named}' (data.time){nearest(named, columns)}", "no-time")
-        return named
-    usual = [name for name in columns if str(name).lower() in TIMES]
-    if usual:
-        return min(usual, key=lambda name: TIMES.index(str(name).lower()))
-    for name in columns:
-        cells = frame[name].head()
-        if pd.api.types.is_datetime64_any_dtype(cells):
-            return name
-        dates = cells.astype(str).str.fullmatch(r"\d{4}-\d\d?-\d\d?([T ].*)?")
-        if len(dates) and dates.all():
-            return name
-    raise Refusal(
-        f"{source} has no column of times among {', '.join(map(repr, columns[:8]))}"
-        f"{' (is the delimiter a comma?)' if len(columns) == 1 else ''}: name it by data.time",
-        "no-time",
-    )
-
-
-def id_column(frame: pd.DataFrame, named: str | None) -> str | None:
-    """The column of series names: the one that is named, else `unique_id`, else none (each target is a series)."""
-    return named if named is not None else "unique_id" if "unique_id" in frame.columns else None
-
-
 def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
     """The checked table of a DataFrame whose columns are described by `data` (conf/data/csv.yaml has the keys)."""
     frame = indexed(frame, source)
-    time, series = time_column(frame, data["time"], source), id_column(frame, data["id"])
+    time, series = time_columns(frame, data["time"], source), id_column(frame, data["id"])
     roles = {kind: tuple(data[kind]) for kind in ("past", "future", "static")}
-    taken = {time, series, *roles["past"], *roles["future"], *roles["static"]}
+    taken = {*time, f"{' '.join(time)} {MARK}", series, *roles["past"], *roles["future"], *roles["static"]}
     target = tuple(data["target"] or targets(frame, series, taken, source))
     if set(target) & taken:
         raise Refusal(
             f"{source}: column {(set(target) & taken).pop()!r} has two roles; a target can't be another", "config"
         )
-    require(frame, [*target, *(name for name in taken if name)], source)
+    require(frame, [*target, *roles["past"], *roles["future"], *roles["static"], *([series] if series else [])], source)
     own = {"unique_id", "ds", *(target if data["joint"] else ["y"])}
     for name in (*roles["past"], *roles["future"], *roles["static"]):
         if name in own:
             raise Refusal(
                 f"{source}: '{name}' can't be a covariate, the table calls another column so: rename it", "config"
             )
-    stamps = times(frame[time], time, source)
+    stamps = instants(frame, time, series, data, None, source)
+    layout = Layout(" ".join(time), series, target, joint=bool(data["joint"]), clock=Clock("h"), **roles)
+    long = sorted_once(arranged(frame, layout, stamps, source), layout, data["duplicates"], source)
+    steps = frequencies(long)
     try:
-        clock = fitted(stamps.unique().sort_values(), data["freq"])
+        if data["resample"]:
+            freq = data["freq"] or Clock.of_step(min(steps) if data["resample"] == "repeat" else max(steps))
+            layout = replace(layout, clock=phased(Clock(freq, zone(stamps)), stamps.sort_values()))
+            long = resampled(long, layout.clock, data["resample"], layout.channels, source)
+        else:
+            layout = replace(layout, clock=fitted(stamps.unique().sort_values(), data["freq"]))
+            if layout.clock.unit[0] == "ns":
+                refuse_change(steps, source)
     except Refusal as error:
-        raise Refusal(f"{source}: {error}", error.code) from None
-    layout = Layout(time, series, target, joint=bool(data["joint"]), clock=clock, **roles)
-    return arranged(frame, layout, stamps, source)
+        raise Refusal(f"{source}: {error}" if source not in str(error) else str(error), error.code) from None
+    return Table(long, layout, source)
 
 
-def again(frame: pd.DataFrame, layout: Layout, source: str) -> Table:
-    """The table of new rows for a forecaster that was fitted on data of this layout.
+def again(frame: pd.DataFrame, layout: Layout, data: Mapping[str, Any], source: str) -> Table:
+    """The table of new rows for a forecaster that was fitted on data of this layout, described by `data`.
 
     Raises Refusal if a column is missing or the stamps lie off the grid of the training data.
     """
     frame = indexed(frame, source)
-    names = [layout.time, layout.id, *layout.target, *layout.past, *layout.future, *layout.static]
-    require(frame, [name for name in names if name], source)
-    stamps = times(frame[layout.time], layout.time, source)
+    names = [layout.id, *layout.target, *layout.past, *layout.future, *layout.static]
+    time = [layout.time] if isinstance(data["time"], str | None) else time_columns(frame, data["time"], source)
+    require(frame, [name for name in (*time, *names) if name], source)
+    stamps = instants(frame, time, layout.id, data, layout.clock, source)
     if (stamps.tz is None) != (layout.clock.tz is None):
         raise Refusal(
             f"{source}: stamps with and without a time zone (training data: {layout.clock.tz})", "wrong-frequency"
         )
     stamps = stamps if stamps.tz is None else stamps.tz_convert(layout.clock.tz)
+    long = sorted_once(arranged(frame, layout, stamps, source), layout, data["duplicates"], source)
+    if data["resample"]:
+        return Table(resampled(long, layout.clock, data["resample"], layout.channels, source), layout, source)
     off = layout.clock.naive(layout.clock.ordinals(stamps)) != layout.clock.grid(stamps)
     if off.any():
         raise Refusal(
             f"{source}: {stamps[off][0]} is not on the grid of the training data ({layout.clock.freq})",
             "wrong-frequency",
         )
-    return arranged(frame, layout, stamps, source)
+    return Table(long, layout, source)
+
+
+def instants(
+    frame: pd.DataFrame,
+    time: Sequence[str],
+    series: str | None,
+    data: Mapping[str, Any],
+    clock: Clock | None,
+    source: str,
+) -> pd.DatetimeIndex:
+    """The stamps of a frame: read from text where they are text, at the begin of their interval, in their zone."""
+    name, marks = " ".join(time), None
+    column = frame[name] if name in frame.columns else joined(frame[time[0]], frame[time[1]])
+    if pd.api.types.is_datetime64_any_dtype(column):
+        if column.isna().any():
+            raise Refusal(
+                f"{source}, row {column.isna().argmax() + 1}, column '{name}': the time is missing", "bad-time"
+            )
+        stamps = pd.DatetimeIndex(column).as_unit("ns")
+        marks = frame[f"{name} {MARK}"].to_numpy() if f"{name} {MARK}" in frame.columns else None
+    else:
+        reading = Stamps(name, source, data["dates"], data["tz"] is not None)
+        reading.add(column, 1)
+        stamps, marks = reading.done()
+    if data["stamp"] == "end":
+        kind, step, _ = (clock or Clock(data["freq"])).unit if clock or data["freq"] else ("ns", step_of(stamps), 0)
+        if kind != "ns":
+            raise Refusal(f"{source}: data.stamp=end needs steps of equal length", "config")
+        stamps = begins(stamps, step)
+    if data["tz"] is None:
+        if marks is not None and marks.any():
+            raise Refusal(f"{source}: times such as 2A and 2B belong to a time zone; name it by data.tz", "dst")
+        return stamps
+    if stamps.tz is not None:
+        return stamps.tz_convert(data["tz"])
+    groups = np.zeros(len(stamps), "int64") if series is None else pd.factorize(frame[series])[0]
+    return localized(stamps, data["tz"], groups, marks, source)
+
+
+def zone(stamps: pd.DatetimeIndex) -> str | None:
+    return None if stamps.tz is None else str(stamps.tz)
 
 
 def indexed(frame: pd.DataFrame, source: str) -> pd.DataFrame:
@@ -192,13 +187,6 @@ def indexed(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     if isinstance(frame.index, pd.DatetimeIndex):
         return frame.rename_axis(str(frame.index.name or "ds")).reset_index()
     return frame
-
-
-def require(frame: pd.DataFrame, names: Sequence[str], source: str) -> None:
-    for name in names:
-        if name not in frame.columns:
-            near = nearest(str(name), map(str, frame.columns))
-            raise Refusal(f"{source} has no column '{name}'{near or f'; it has {list(frame.columns)}'}", "no-column")
 
 
 def targets(frame: pd.DataFrame, series: str | None, taken: set[str | None], source: str) -> list[str]:
@@ -215,8 +203,8 @@ def targets(frame: pd.DataFrame, series: str | None, taken: set[str | None], sou
     return free
 
 
-def arranged(frame: pd.DataFrame, layout: Layout, stamps: pd.DatetimeIndex, source: str) -> Table:
-    """Names, types, order: the table itself."""
+def arranged(frame: pd.DataFrame, layout: Layout, stamps: pd.DatetimeIndex, source: str) -> pd.DataFrame:
+    """Names and types: the rows of the table, in the order of the file."""
     values = {name: numbers(frame, name, source) for name in (*layout.target, *layout.past, *layout.future)}
     ids = None if layout.id is None else names_of(frame[layout.id], source)
     covariates = {name: values[name] for name in (*layout.past, *layout.future)}
@@ -235,26 +223,29 @@ def arranged(frame: pd.DataFrame, layout: Layout, stamps: pd.DatetimeIndex, sour
     long = pd.concat(blocks, ignore_index=True) if len(blocks) > 1 else blocks[0]
     codes, order = pd.factorize(long["unique_id"], sort=layout.id is not None)  # wide: in the order of the targets
     long["unique_id"] = pd.Categorical.from_codes(codes, order)
-    return Table(sorted_once(long, layout, source), layout, source)
+    return long
 
 
-def sorted_once(long: pd.DataFrame, layout: Layout, source: str) -> pd.DataFrame:
-    """Rows by series, then time; a stamp that occurs twice in a series is refused."""
-    codes, ordinals = long["unique_id"].cat.codes.to_numpy(), layout.clock.ordinals(pd.DatetimeIndex(long["ds"]))
-    order = np.lexsort((ordinals, codes))
+def sorted_once(long: pd.DataFrame, layout: Layout, repair: str | None, source: str) -> pd.DataFrame:
+    """Rows by series, then time; a stamp that occurs twice in a series is refused, unless a repair is named."""
+    codes, instants = long["unique_id"].cat.codes.to_numpy(), pd.DatetimeIndex(long["ds"]).asi8
+    order = np.lexsort((instants, codes))
     if (np.diff(order) != 1).any():
         log.info("%s: rows were not in time order and have been sorted", source)
-        long, codes, ordinals = long.iloc[order].reset_index(drop=True), codes[order], ordinals[order]
-    twice = (np.diff(codes) == 0) & (np.diff(ordinals) == 0)
-    if twice.any():
+        long, codes, instants = long.iloc[order].reset_index(drop=True), codes[order], instants[order]
+    twice = (np.diff(codes) == 0) & (np.diff(instants) == 0)
+    if twice.any() and repair:
+        long = deduplicated(long, twice, repair, source)
+    elif twice.any():
         row = long.iloc[int(twice.argmax())]
         count = twice.sum() // (1 if layout.joint else len(layout.target))  # in a wide file each target has it
         raise Refusal(
             f"{source}: {count} duplicate stamps; the first is {row['ds']} of series '{row['unique_id']}'. "
             + (
-                "Remove one of each pair"
+                "Choose by data.duplicates=first, last or mean"
                 if layout.id
-                else "If the file holds several series, name their column by data.id"
+                else "Choose by data.duplicates=first, last or mean; if the file holds several series, name their "
+                "column by data.id"
             ),
             "duplicate",
         )

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from forecast.config import CONF, composed
 from forecast.data.panel import Grid, Panel, filled, grid, panel
+from forecast.data.reader import read
 from forecast.data.scaler import Statistics, learn
-from forecast.data.table import BUNDLED, again, read, table
+from forecast.data.table import BUNDLED, again, table
 from forecast.error import Refusal
 
 DATA = yaml.safe_load((CONF / "data" / "csv.yaml").read_text())
@@ -227,7 +228,7 @@ def test_categories_are_coded_from_one_and_numbers_are_scaled():
 def fresh(frame: pd.DataFrame) -> Panel:
     """New rows, laid out and scaled as the data of `made` were."""
     laid, statistics, _ = made(frame_of())
-    return panel(grid(again(frame, laid.layout, "new"), AHEAD), statistics)
+    return panel(grid(again(frame, laid.layout, DATA, "new"), AHEAD), statistics)
 
 
 def test_new_rows_of_known_series_give_the_panel_of_the_old_ones():

@@ -10,7 +10,8 @@ import yaml
 from forecast.config import CONF
 from forecast.data import synthetic
 from forecast.data.panel import grid
-from forecast.data.table import BUNDLED, read, table
+from forecast.data.reader import read
+from forecast.data.table import BUNDLED, table
 
 SETS = {"load": synthetic.load, "prices": synthetic.prices, "energy": synthetic.energy}
 DATA = yaml.safe_load((CONF / "data" / "csv.yaml").read_text())

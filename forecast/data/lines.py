@@ -1,0 +1,167 @@
+"""The bytes of a CSV file: decompressed, turned to UTF-8, and every line checked on its way to pandas."""
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from forecast.data.manner import Manner
+from forecast.error import Refusal
+
+MAGIC = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+BLOCK = 1 << 20  # bytes checked at once
+NOTES = 20  # lines under a table that may be notes
+
+
+@contextmanager
+def opened(source: str) -> Iterator[BinaryIO]:
+    """The bytes of a file, decompressed by what they are and not by its name."""
+    with Path(source).open("rb") as raw:
+        start = raw.read(6)
+        raw.seek(0)
+        for magic, unpack in MAGIC.items():
+            if start.startswith(magic):
+                with unpack(raw) as inner:
+                    yield inner
+                return
+        if start.startswith(b"PK\x03\x04"):
+            with zipfile.ZipFile(raw) as archive:
+                members = [x for x in archive.namelist() if not x.endswith("/") and not x.startswith("__MACOSX")]
+                if len(members) != 1:
+                    raise Refusal(
+                        f"{source} holds {len(members)} files ({', '.join(members[:5])}): unpack the one that is meant",
+                        "unreadable",
+                    )
+                with archive.open(members[0]) as inner:
+                    yield inner  # type: ignore[misc]
+        elif start.startswith(b"\x28\xb5\x2f\xfd"):
+            try:
+                import zstandard  # type: ignore[import-not-found]
+            except ImportError:
+                raise Refusal(f"{source} is zstd-compressed: pip install zstandard", "unreadable") from None
+            with zstandard.open(raw, "rb") as inner:
+                yield inner
+        else:
+            if Path(source).suffix in (".gz", ".xz", ".bz2", ".zip", ".zst") and start:
+                raise Refusal(f"{source} can't be read: it is not compressed as its name says", "unreadable")
+            yield raw
+
+
+def transcoded(raw: BinaryIO, manner: Manner, source: str) -> Iterator[bytes]:
+    """Blocks of UTF-8, lines ending in a line feed, from any encoding."""
+    decoder = codecs.getincrementaldecoder(manner.encoding)()
+    plain = manner.encoding in ("utf-8", "utf-8-sig")
+    carriage = False  # a block ended between the two characters of a line end
+    try:
+        while block := raw.read(BLOCK):
+            text = decoder.decode(block)
+            if carriage:
+                text = "\r" + text
+            carriage = text.endswith("\r")
+            if carriage:
+                text = text[:-1]
+            if "\r" in text:
+                text = text.replace("\r\n", "\n").replace("\r", "\n")
+                yield text.encode()
+            else:
+                yield block if plain and not carriage and len(text) == len(block) else text.encode()
+        yield (decoder.decode(b"", True) + ("\n" if carriage else "")).encode()
+    except UnicodeDecodeError as error:
+        raise Refusal(
+            f"{source} is not {manner.encoding} text all through (byte {error.object[error.start]:#04x}); name its "
+            "encoding, data.encoding=cp1252",
+            "unreadable",
+        ) from None
+
+
+class Lines(io.RawIOBase):
+    """The lines below the header, each with as many cells as there are names and without NUL bytes.
+
+    Lines at the end that differ and don't start with a digit are notes under the table: left out, and said so in
+    `remarks`.
+    """
+
+    def __init__(self, blocks: Iterator[bytes], manner: Manner, source: str):
+        self.blocks, self.manner, self.source = blocks, manner, source
+        self.left, self.ready, self.over = b"", b"", False
+        self.line = 1  # of the next byte
+        self.remarks: list[str] = []
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        while not self.ready and not self.over:
+            self.fill()
+        size = len(self.ready) if size < 0 else size
+        found, self.ready = self.ready[:size], self.ready[size:]
+        return found
+
+    def fill(self) -> None:
+        """Checks the next block up to its last whole line."""
+        block = next(self.blocks, None)
+        if block is None:
+            self.over = True
+            if not self.left:
+                return
+            self.remarks.append("the last line has no line end; is the file complete?")
+            block = b"\n"
+        block = self.left + block
+        quote = ord('"')
+        values = np.frombuffer(block, "uint8")
+        ends = values == 10
+        marks = values == ord(self.manner.delimiter)
+        if quote in block:
+            outside = (np.cumsum(values == quote) & 1) == 0
+            ends &= outside
+            marks &= outside
+        stops = np.flatnonzero(ends)
+        if not len(stops):
+            self.left = block
+            if self.over:
+                raise Refusal(f"{self.source}, line {self.line}: a quote is opened and never closed", "unreadable")
+            return
+        if b"\0" in block:
+            line = self.line + int((stops < block.index(b"\0")).sum())
+            raise Refusal(f"{self.source}, line {line}: a NUL byte; the file is damaged", "nul")
+        skipped = max(0, self.manner.header - (self.line - 1))
+        starts = np.concatenate(([0], stops[:-1] + 1))
+        cells = np.diff(np.searchsorted(np.flatnonzero(marks), stops), prepend=0) + 1
+        wrong = (cells != len(self.manner.names)) & (stops > starts)
+        wrong[:skipped] = False
+        cut = int(stops[-1]) + 1
+        if wrong.any():
+            row = int(wrong.argmax())
+            rest = block[int(starts[row]) :] + b"".join(x for _, x in zip(range(1), self.blocks, strict=False))
+            self.notes(rest, self.line + row, int(cells[row]))
+            self.over, cut, stops = True, int(starts[row]), stops[:row]
+        begin = int(starts[skipped]) if skipped < len(starts) else cut
+        self.ready, self.left = block[min(begin, cut) : cut], b"" if self.over else block[cut:]
+        self.line += len(stops)
+
+    def notes(self, rest: bytes, line: int, cells: int) -> None:
+        """Accepts what is left as notes under the table, or refuses its first line."""
+        lines = [x for x in rest.decode(errors="replace").split("\n") if x.strip()]
+        if len(lines) <= NOTES and next(self.blocks, b"") == b"":
+            table = [
+                x for x in lines if re.match(r'"?\d', x) or x.count(self.manner.delimiter) + 1 == len(self.manner.names)
+            ]
+            if not table:
+                self.remarks.append(f"{len(lines)} lines under the table are left out, the first is {lines[0]!r}")
+                return
+        raise Refusal(
+            f"{self.source}, line {line}: {cells} cells where the header has {len(self.manner.names)} names"
+            f"{' (the file may be cut off here)' if len(lines) == 1 else ''}: {lines[0][:60]!r}",
+            "ragged",
+        )

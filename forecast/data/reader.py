@@ -1,0 +1,195 @@
+"""CSV bytes -> DataFrame, exact or refused: how a file is written is found from its beginning, said in the log, and
+can be named; every byte is checked on the way to pandas.
+"""
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forecast.data.column import EXACT, MISSING, candidates, id_column, require, roles, time_columns
+from forecast.data.lines import BROKEN, Lines, opened, transcoded
+from forecast.data.manner import Manner, found, numeric
+from forecast.data.stamp import MARK, Stamps, joined
+from forecast.error import Refusal
+
+log = logging.getLogger(__name__)
+
+HEAD = 1 << 18  # bytes from which a file's manner is found
+ROWS = 500_000  # rows turned into numbers at once
+NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:inf|infinity)"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is read of a file: the columns of stamps, those that stay text, and all that are wanted."""
+
+    source: str
+    data: Mapping[str, Any]
+    manner: Manner
+    time: list[str]
+    words: set[str]
+    wanted: list[str]
+
+
+def read(path: str | Path, data: Mapping[str, Any]) -> pd.DataFrame:
+    """A file's columns: stamps (one column, local or in UTC), ids and categories as text, numbers exact.
+
+    Raises Refusal with line or row, column and cell if the file is empty or broken, rows differ in length, or a cell
+    is not what its column holds.
+    """
+    source = str(path)
+    if source.endswith(".parquet"):
+        return parquet(source)
+    with opened(source) as raw:
+        try:
+            head = raw.read(HEAD)
+        except BROKEN as error:
+            raise Refusal(f"{source} can't be read: {error}", "unreadable") from error
+    manner, first = found(head, len(head) < HEAD, data, source)
+    time, series = time_columns(first, data["time"], source), id_column(first, data["id"])
+    words = {*time, *([series] if series else ()), *data["static"]}
+    require(first, [*roles(data), *words], source)
+    manner = numeric(manner, first, words, data, source)
+    plan = Plan(source, data, manner, time, words, candidates(first, words, data))
+    try:
+        return columns(plan, plain=manner.thousands is None)
+    except (ValueError, pd.errors.ParserError) as error:
+        if isinstance(error, Refusal):
+            raise
+        return columns(plan, plain=False)
+
+
+def columns(plan: Plan, plain: bool) -> pd.DataFrame:
+    """All rows. `plain`: pandas reads the numbers; else each cell is read as text first, so that it can be named."""
+    source, data, name = plan.source, plan.data, " ".join(plan.time)
+    stamps = Stamps(name, source, data["dates"], data["tz"] is not None)
+    kept: dict[str, list[Any]] = {column: [] for column in plan.wanted if column not in plan.time}
+    row = 0
+    with opened(source) as raw:
+        lines = Lines(transcoded(raw, plan.manner, source), plan.manner, source)
+        for piece in pieces(plan, lines, plain):
+            when = [piece[column] for column in plan.time]
+            stamps.add(joined(*when) if len(when) > 1 else when[0], row + 1)
+            for column in list(kept):
+                cells = piece[column]
+                if column in plan.words:
+                    kept[column].append(cells.astype("category"))
+                elif plain or numbered(cells, plan) or row:
+                    kept[column].append(cells.to_numpy() if plain else converted(cells, plan, row))
+                else:
+                    del kept[column]
+            row += len(piece)
+    if not row:
+        raise Refusal(f"{source} has a header but no rows", "empty-file")
+    for remark in lines.remarks:
+        log.info("%s: %s", source, remark)
+    if stamps.midnights and data["stamp"] is None:
+        log.info(
+            "%s: times such as 24:00 look like ends of intervals; data.stamp=end names them by their begin", source
+        )
+    frame: dict[str, Any] = {}
+    frame[name], marks = stamps.done()
+    if marks.any():
+        frame[f"{name} {MARK}"] = marks
+    for column, parts in kept.items():
+        if column in plan.words:
+            frame[column] = pd.Series(pd.api.types.union_categoricals(parts))
+        else:
+            frame[column] = np.concatenate(parts)
+    for column in set(data["static"]) & set(frame):
+        frame[column] = statics(frame[column])
+    return pd.DataFrame(frame, copy=False)
+
+
+def pieces(plan: Plan, lines: Lines, plain: bool) -> Iterator[pd.DataFrame]:
+    """The rows of a file, so many at a time; numbers as numbers, or everything as text."""
+    typed = {name: "float64" if plain and name not in plan.words else "str" for name in plan.wanted}
+    missing = {name: [*MISSING, *map(str, plan.data["missing"])] for name, kind in typed.items() if kind == "float64"}
+    try:
+        yield from pd.read_csv(
+            lines,  # type: ignore[arg-type]
+            sep=plan.manner.delimiter,
+            header=None,
+            names=list(plan.manner.names),
+            usecols=list(typed),
+            dtype=typed,
+            decimal=plan.manner.decimal,
+            na_values=missing or None,
+            keep_default_na=False,
+            chunksize=ROWS,
+            engine="c",
+            index_col=False,
+            **EXACT,
+        )
+    except pd.errors.EmptyDataError:
+        return
+    except BROKEN as error:
+        if isinstance(error, Refusal):
+            raise
+        raise Refusal(f"{plan.source} can't be read: {error}", "unreadable") from error
+
+
+def numbered(cells: pd.Series, plan: Plan) -> bool:
+    """Whether a column holds numbers: it is named as one, or its first cell that is not missing is one."""
+    if cells.name in roles(plan.data):
+        return True
+    text, missing, right = read_as(cells, plan)
+    return len(text) == missing.sum() or bool(right[~missing][0])
+
+
+def read_as(cells: pd.Series, plan: Plan) -> tuple[pd.Series, np.ndarray, np.ndarray]:
+    """Cells as numbers are written in Python, and which of them are missing and which are numbers."""
+    manner, text = plan.manner, cells.str.strip()
+    missing = text.isin([*MISSING, *map(str, plan.data["missing"])]).to_numpy(bool)
+    if manner.thousands is not None:
+        mark, point = re.escape(manner.thousands), re.escape(manner.decimal)
+        grouped = text.str.fullmatch(rf"[+-]?\d{{1,3}}({mark}\d{{3}})+({point}\d*)?").to_numpy(bool)
+        text = text.where(~grouped, text.str.replace(manner.thousands, "", regex=False))
+    if manner.decimal != ".":
+        text = text.where(~text.str.contains(".", regex=False), "x").str.replace(manner.decimal, ".", regex=False)
+    return text, missing, text.str.fullmatch(NUMBER, flags=re.IGNORECASE).to_numpy(bool)
+
+
+def converted(cells: pd.Series, plan: Plan, row: int) -> np.ndarray:
+    """Text -> float64; `row` stands above the cells. A cell that is no number is refused."""
+    text, missing, right = read_as(cells, plan)
+    wrong = ~missing & ~right
+    if wrong.any():
+        first = int(wrong.argmax())
+        cell = cells.iloc[first]
+        raise Refusal(
+            f"{plan.source}, row {row + first + 1}, column '{cells.name}': '{cell}' is not a number "
+            f"({int(wrong.sum())} such cells); if it means a missing value: data.missing=['{cell}']",
+            "not-a-number",
+        )
+    values = np.full(len(text), np.nan)
+    values[~missing] = text[~missing].to_numpy().astype("float64")
+    sentinels = [float(x) for x in map(str, plan.data["missing"]) if re.fullmatch(NUMBER, x)]
+    values[np.isin(values, sentinels)] = np.nan
+    return values
+
+
+def statics(column: pd.Series) -> pd.Series:
+    """A static column: numbers where every cell is one, else text."""
+    known = pd.Series(column.cat.categories.astype(str))
+    empty = known.isin(MISSING)
+    if not known[~empty].str.fullmatch(NUMBER).all() or empty.all():
+        return column.astype(object).where(~column.isin(MISSING), None)
+    values = dict(zip(column.cat.categories, pd.to_numeric(known.where(~empty)), strict=True))
+    return column.map(values).astype("float64")
+
+
+def parquet(source: str) -> pd.DataFrame:
+    """A Parquet file, whose columns have types of their own."""
+    try:
+        return pd.read_parquet(source)
+    except ImportError:
+        raise Refusal(f"{source}: reading Parquet needs pip install 'forecast[parquet]'", "unreadable") from None
+    except (OSError, ValueError) as error:
+        raise Refusal(f"{source} can't be read as Parquet: {error}", "unreadable") from None

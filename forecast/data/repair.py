@@ -1,0 +1,99 @@
+"""Repairs that people ask for by name, each counted in the log: duplicates, ends of intervals, changes of frequency."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+
+from forecast.data.clock import Clock
+from forecast.error import Refusal
+
+log = logging.getLogger(__name__)
+
+RUN = 24  # equal distances in a row make a frequency of their own; fewer are gaps
+
+
+def begins(stamps: pd.DatetimeIndex, step: int) -> pd.DatetimeIndex:
+    """Stamps of the ends of intervals as stamps of their begins; a step in nanoseconds."""
+    return stamps - pd.Timedelta(step, "ns")
+
+
+def step_of(stamps: pd.DatetimeIndex) -> int:
+    """The largest step, in nanoseconds, of which all distances are multiples."""
+    return int(np.gcd.reduce(np.diff(np.unique(stamps.as_unit("ns").asi8))))
+
+
+def distances(long: pd.DataFrame) -> np.ndarray:
+    """Nanoseconds from each row to the next of the same series (rows by series and time); -1 after the last."""
+    found = np.diff(pd.DatetimeIndex(long["ds"]).as_unit("ns").asi8, append=0)
+    last = np.diff(long["unique_id"].cat.codes.to_numpy(), append=-1) != 0
+    return np.where(last, -1, found)
+
+
+def frequencies(long: pd.DataFrame) -> list[int]:
+    """The steps, in nanoseconds, that a series keeps for a while, ascending: more than one is a change of frequency."""
+    found = distances(long)
+    found = found[found != 0]
+    edges = np.flatnonzero(np.diff(found, prepend=-2, append=-2))
+    steps = found[edges[:-1]][np.diff(edges) >= RUN]
+    return sorted({int(step) for step in steps if step > 0})
+
+
+def resampled(long: pd.DataFrame, clock: Clock, how: str, targets: tuple[str, ...], source: str) -> pd.DataFrame:
+    """Rows on the grid of a clock: several become one by mean or sum, or one is repeated.
+
+    Covariates are averaged also where targets are summed. A step whose rows do not cover all of it is missing.
+    """
+    ahead = distances(long)
+    behind = np.where(np.roll(ahead, 1) > 0, np.roll(ahead, 1), np.iinfo("int64").max)
+    length = np.minimum(np.where(ahead > 0, ahead, np.iinfo("int64").max), behind)  # of each row's interval
+    ids, stamps = long["unique_id"], pd.DatetimeIndex(long["ds"])
+    values = [name for name in long.columns if name not in ("unique_id", "ds") and long[name].dtype.kind == "f"]
+    if how == "repeat":
+        times = np.maximum(1, length // clock.unit[1])
+        taken = np.repeat(np.arange(len(long)), times)
+        turn = np.arange(len(taken)) - np.repeat(np.cumsum(times) - times, times)
+        result = long.iloc[taken].reset_index(drop=True)
+        result["ds"] = stamps[taken] + pd.to_timedelta(turn * clock.unit[1], unit="ns")
+        log.info("%s: resampled to %s by repeat: %d rows became %d", source, clock.freq, len(long), len(result))
+        return result
+    number = clock.ordinals(stamps)
+    parts = long.assign(step=number, covered=length).groupby(["unique_id", "step"], observed=True, sort=True)
+    result = parts.agg({name: "sum" if how == "sum" and name in targets else "mean" for name in values})
+    whole = parts[values].count().eq(parts.size(), axis=0)
+    ends = clock.stamps(result.index.get_level_values("step").to_numpy() + 1)
+    starts = clock.stamps(result.index.get_level_values("step").to_numpy())
+    covered = parts["covered"].sum().to_numpy() >= (ends.as_unit("ns").asi8 - starts.as_unit("ns").asi8)
+    result[values] = result[values].where(whole.mul(covered, axis=0))
+    others = [name for name in long.columns if name not in ("unique_id", "ds", *values)]
+    result = result.join(parts[others].first()) if others else result
+    result = result.reset_index()
+    result.insert(1, "ds", starts)
+    log.info(
+        "%s: resampled to %s by %s: %d rows became %d, of which %d are not covered and missing",
+        source, clock.freq, how, len(long), len(result), int((~covered).sum()),
+    )  # fmt: skip
+    return result[list(long.columns)].astype({"unique_id": ids.dtype})
+
+
+def deduplicated(long: pd.DataFrame, twice: np.ndarray, how: str, source: str) -> pd.DataFrame:
+    """One row of each stamp: the first or the last of the file, or the mean of the numbers."""
+    keys = ["unique_id", "ds"]
+    log.info("%s: %d duplicate rows were merged (data.duplicates=%s)", source, int(twice.sum()), how)
+    if how in ("first", "last"):
+        return long.drop_duplicates(keys, keep=how).reset_index(drop=True)
+    numbers = [name for name in long.columns if name not in keys and long[name].dtype.kind == "f"]
+    rest = {name: "first" for name in long.columns if name not in (*keys, *numbers)}
+    merged = long.groupby(keys, observed=True, sort=False).agg({**dict.fromkeys(numbers, "mean"), **rest})
+    return merged.reset_index()[list(long.columns)]
+
+
+def refuse_change(steps: list[int], source: str) -> None:
+    """Refuses a file in which series keep one frequency for a while and then another."""
+    if len(steps) > 1:
+        names = ", ".join(str(pd.Timedelta(step, "ns")).removeprefix("0 days ") for step in steps)
+        raise Refusal(
+            f"{source}: the frequency changes, there are steps of {names}; choose one by data.resample=mean (power, "
+            "price) or data.resample=sum (energy), to the longest, or data.resample=repeat, to the shortest",
+            "mixed-frequency",
+        )
