@@ -24,8 +24,7 @@ from torch import nn
 from forecast import Forecaster, build, config
 from forecast.data import panel as panels
 from forecast.data import scaler
-from forecast.data.module import SeriesDataModule
-from forecast.forecaster import laid, opened, shape_of, window_of
+from forecast.forecaster import datamodule, laid, opened, shape_of
 
 STEPS, WARM = 60, 5
 TASK = [
@@ -46,9 +45,9 @@ class Clock(lightning.Callback):
 def windows(settings):
     """The module that the Forecaster would build, and the model's shape and scaling."""
     grid, borders = laid(settings, opened(settings["data"], None))
-    statistics = scaler.learn(grid, borders[0], "standard", [], None)
+    statistics = scaler.learn(grid, borders[0], settings["data"])
     panel = panels.panel(grid, statistics)
-    module = SeriesDataModule(panel, window_of(settings), borders, batch_size=settings["batch_size"], seed=1)
+    module = datamodule(settings, panel, borders)
     return module, shape_of(panel, statistics, settings), statistics.scaling
 
 

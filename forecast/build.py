@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
@@ -31,12 +31,21 @@ SCHEDULES = {"none": {}, "cosine": {"lowest": float}}
 LOGGERS: dict[Any, Callable[[Path], Any]] = {"tensorboard": logger, "none": lambda folder: False}
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")  # a true half would round the scaler's numbers
 FAULTS = (ValueError, TypeError, RuntimeError, ImportError, ZeroDivisionError, MisconfigurationException)
-CHOICES = {
-    "stamp": ("begin", "end"),
-    "duplicates": ("first", "last", "mean"),
-    "resample": ("mean", "sum", "repeat"),
-    "decimal": (".", ","),
-}
+Names = Sequence[str]
+DATA: dict[str, Any] = {  # what each key of conf/data may hold
+    "time": str | Names | None, "id": str | None, "target": Names | None, "joint": bool, "past": Names,
+    "future": Names, "static": Names, "categorical": Names, "series": Sequence[str | int] | None, "freq": str | None,
+    "season": int | None, "split": Sequence[float | str], "split_each": bool, "train_window": int | None,
+    "half_life": float | None, "scaler": str, "pooled": bool, "capacity": str | None,
+    "fill": Literal["last", "linear", "season", "zero"], "observed": bool, "calendar": Names | None,
+    "holidays": str | None, "latitude": float | None, "min": float | None, "max": float | None,
+    "lag": Mapping[str, int] | None, "oracle": Names, "delimiter": str | None, "decimal": Literal[".", ","] | None,
+    "thousands": str | None, "encoding": str | None, "header": int | None, "missing": Sequence[str | float],
+    "dates": str | Names | None, "tz": str | None, "stamp": Literal["begin", "end"] | None,
+    "duplicates": Literal["first", "last", "mean"] | None, "resample": Literal["mean", "sum", "repeat"] | None,
+    "max_gap": int | None, "start": str | None,
+}  # fmt: skip
+ABOVE_ZERO = ("season", "train_window", "half_life", "header")
 POSITIVE = ("context", "horizon", "stride", "batch_size")
 
 
@@ -104,8 +113,11 @@ def fits(value: Any, hint: Any) -> bool:
         return True
     if origin in (typing.Union, types.UnionType):
         return any(fits(value, each) for each in inside)
-    if origin is typing.Literal:
+    if origin is Literal:
         return value in inside
+    if origin is not None and issubclass(origin, Mapping):
+        pairs = value.items() if isinstance(value, Mapping) else [(None, None)]
+        return all(fits(key, inside[0]) and fits(each, inside[1]) for key, each in pairs)
     if origin is not None and issubclass(origin, Sequence):
         return isinstance(value, list | tuple) and all(fits(each, inside[0]) for each in value)
     if hint in (int, float):
@@ -140,13 +152,31 @@ def check(config: Mapping[str, Any]) -> None:
         raise Refusal(f"normalizer={config['normalizer']}: expected names in a list, normalizer=[last]", "config")
     for name in config["normalizer"]:
         kind("normalizer", name)
-    for key in ("past", "future", "static", "split", "target", "missing"):
-        value = config["data"][key]
-        if not isinstance(value, list) and not (key == "target" and value is None):
-            raise Refusal(f"data.{key}={value}: expected a list such as [a,b]", "config")
-    for key, known in CHOICES.items():
-        if config["data"][key] not in (None, *known):
-            raise Refusal(f"data.{key}={config['data'][key]}: expected one of {', '.join(known)}", "config")
+    data = config["data"]
+    for key, hint in DATA.items():
+        if not fits(data[key], hint):
+            raise Refusal(f"data.{key}={data[key]}: expected {wanted(hint)}", "config")
+    for key in ABOVE_ZERO:
+        if data[key] is not None and data[key] <= 0:
+            raise Refusal(f"data.{key}={data[key]}: expected a number above 0", "config")
+    if data["latitude"] is not None and not -90 < data["latitude"] < 90:
+        raise Refusal(f"data.latitude={data['latitude']}: expected degrees between -90 and 90", "config")
+    if None not in (data["min"], data["max"]) and data["min"] >= data["max"]:
+        raise Refusal(f"data.min={data['min']} is not below data.max={data['max']}", "config")
+
+
+def wanted(hint: Any) -> str:
+    """An annotated type in words."""
+    inside = typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(map(wanted, inside))
+    if typing.get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, inside))}"
+    if inside and issubclass(typing.get_origin(hint), Mapping):
+        return "names with whole numbers, {load: 2}"
+    if inside:
+        return f"a list of {wanted(inside[0])}, [a,b]"
+    return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(hint, "null")
 
 
 def without_targets(node: Any, path: str) -> None:

@@ -31,7 +31,9 @@ class Window:
     """Which steps a window spans: `context` steps seen, `gap` steps skipped, `horizon` steps forecast.
 
     `stride` is the distance between windows. `anchor` (a local time of day such as "00:00", or None) keeps only the
-    windows whose first target step is at that time.
+    windows whose first target step is at that time; steps after the last whole local day that the horizon covers
+    don't count. `lead` is the number of steps between the issue and the first target step (None: the gap, as a forecast
+    is issued at its cutoff).
     """
 
     context: int
@@ -39,6 +41,7 @@ class Window:
     stride: int = 1
     gap: int = 0
     anchor: str | None = None
+    lead: int | None = None
 
     @property
     def length(self) -> int:
@@ -126,7 +129,8 @@ CONTEXT_FIELDS = ("y", "y_observed", "past", "past_observed", "future", "future_
 class Scaling:
     """What was learnt on train rows to bring each series and channel to a common scale: z = (y - loc) / scale.
 
-    `kind` names the scaler. Slot 0 pools all series and serves those not seen in training. float64 throughout.
+    `kind` names the scaler; "asinh" bends z, and "log1p" bends y first. Slot 0 pools all series and serves those not
+    seen in training. float64 throughout.
     """
 
     kind: str
@@ -134,14 +138,18 @@ class Scaling:
     scale: Float64[Tensor, "slots c"]
 
     def apply(self, y: Float64[Tensor, "b t c"], series: Int64[Tensor, " b"]) -> Float64[Tensor, "b t c"]:
-        return (y - self.loc[series][:, None]) / self.scale[series][:, None]
+        y = y.log1p() if self.kind == "log1p" else y
+        z = (y - self.loc[series][:, None]) / self.scale[series][:, None]
+        return z.asinh() if self.kind == "asinh" else z
 
     def invert(self, z: Float64[Tensor, "b t c *q"], series: Int64[Tensor, " b"]) -> Float64[Tensor, "b t c *q"]:
         """Back to data units; `z` may carry a last axis of quantiles."""
         loc, scale = self.loc[series][:, None], self.scale[series][:, None]
         if z.ndim == 4:
             loc, scale = loc[..., None], scale[..., None]
-        return z * scale + loc
+        z = z.sinh() if self.kind == "asinh" else z
+        y = z * scale + loc
+        return y.expm1() if self.kind == "log1p" else y
 
     def to(self, device: torch.device) -> "Scaling":
         return Scaling(self.kind, self.loc.to(device), self.scale.to(device))

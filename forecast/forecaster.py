@@ -19,9 +19,10 @@ from forecast import artifact, build, config
 from forecast.contract import Shape, Window
 from forecast.data import panel as panels
 from forecast.data import reader, scaler, table
+from forecast.data.clock import Clock
 from forecast.data.forecasts import tabulate
 from forecast.data.module import SeriesDataModule
-from forecast.data.panel import Grid, Panel
+from forecast.data.panel import Borders, Grid, Panel
 from forecast.data.scaler import Statistics
 from forecast.data.table import Layout, Table
 from forecast.data.windows import Windows
@@ -44,7 +45,7 @@ class Fitted:
     config: dict[str, Any]
     layout: Layout
     statistics: Statistics
-    borders: tuple[int, int, int | None]
+    borders: Borders
     model: Model
     record: dict[str, Any]
     panel: Panel | None = None
@@ -53,6 +54,19 @@ class Fitted:
     def reading(self) -> dict[str, Any]:
         """How new files are read: as the training data were, with the columns that were found there."""
         return {**self.config["data"], "id": self.layout.id, "target": list(self.layout.target)}
+
+    def borders_of(self, panel: Panel) -> Borders:
+        """Where the parts of a panel end; if each series was split by itself, in the order of the panel's series."""
+        train, val, test = self.borders
+        if not isinstance(train, np.ndarray) or not isinstance(val, np.ndarray):
+            return self.borders
+        places = self.statistics.slots(panel.names) - 1
+        if (places < 0).any():
+            name = panel.names[int(places.argmin())]
+            raise Refusal(
+                f"data.split_each: series '{name}' was not there in training, so it has no test part", "split"
+            )
+        return train[places], val[places], test[places] if isinstance(test, np.ndarray) else test
 
 
 class Judgement(NamedTuple):
@@ -117,12 +131,12 @@ class Forecaster:
         started = perf_counter()
         grid, borders = laid(settings, opened(settings["data"], frame))
         data = settings["data"]
-        statistics = scaler.learn(grid, borders[0], data["scaler"], data["calendar"], data["season"])
+        outside(grid, data["min"], data["max"])
+        statistics = scaler.learn(grid, borders[0], data)
         panel = panels.panel(grid, statistics)
-        module = SeriesDataModule(
-            panel, window_of(settings), borders, batch_size=settings["batch_size"], seed=settings["seed"]
-        )
-        module.part("test", origin_window(settings, statistics.season))
+        module = datamodule(settings, panel, borders)
+        window = origin_window(settings, grid.layout.clock, statistics.season)
+        SeriesDataModule.cut(panel, window, borders, "test")
         with torch.random.fork_rng(), checkpoints(folder) as kept:
             torch.manual_seed(settings["seed"])
             model = build.model(settings, shape_of(panel, statistics, settings), statistics.scaling)
@@ -164,7 +178,7 @@ class Forecaster:
         data). Known covariates must reach over the horizon. Returns the forecast table, in data units.
         """
         fitted, panel = self.fitted, self.panel(frame)
-        windows = Windows.latest(panel, window_of(fitted.config))
+        windows = Windows.latest(panel, window_of(fitted.config, panel.layout.clock))
         windows.check_future()
         return self.forecast(windows, levels)
 
@@ -183,29 +197,35 @@ class Forecaster:
         fitted, panel = self.fitted, self.panel(frame)
         windows = self.origins(panel, stride)
         season = fitted.statistics.season
-        naive = [(seasonal_naive(batch, season).numpy(), batch.cutoff.numpy()) for batch in windows.batches(AT_ONCE)]
+        naive = [
+            [x.numpy() for x in (seasonal_naive(batch, season), batch.cutoff, windows.counts(batch.clock))]
+            for batch in windows.batches(AT_ONCE)
+        ]
         table = self.forecast(windows)
-        point, cutoff = (np.concatenate(x) for x in zip(*naive, strict=True))
-        baseline = tabulate(
-            panel, windows.window.gap, cutoff, np.full_like(point, np.nan), point, point[..., None][..., :0], ()
-        )
+        point, cutoff, counts = (np.concatenate(x) for x in zip(*naive, strict=True))
+        y, none = np.full_like(point, np.nan), point[..., None][..., :0]
+        baseline = tabulate(panel, windows.window.gap, cutoff, y, point, none, (), counts)
         forecasts = {self.name: table, REFERENCE: baseline.assign(y=table["y"])}
         scale, naive_error = self.divisors(panel)
         return Judgement(forecasts, compared(forecasts, scale, naive_error))
 
     @property
     def name(self) -> str:
-        """What scores call this model, such as `direct-lstm`."""
-        return "-".join(self.fitted.config[group]["name"] for group in ("model", "backbone"))
+        """What scores call this model, such as `direct-lstm`, and what they don't hold for everyone."""
+        config, data = self.fitted.config, self.fitted.config["data"]
+        name = "-".join(config[group]["name"] for group in ("model", "backbone"))
+        labels = {"oracle": data["oracle"], "split by series": data["split_each"]}
+        return name + "".join(f" ({label})" for label, there in labels.items() if there)
 
     def save(self, folder: Path | str) -> None:
         """Writes the fitted forecaster: safetensors and JSON, no pickle, no training data."""
         fitted = self.fitted
+        borders = [x.tolist() if isinstance(x, np.ndarray) else x for x in fitted.borders]
         document = {
             "config": fitted.config,
             "layout": asdict(fitted.layout),
             "statistics": fitted.statistics.plain(),
-            "borders": fitted.borders,
+            "borders": borders,
             "shape": asdict(fitted.model.shape),
             "record": fitted.record,
         }
@@ -220,7 +240,7 @@ class Forecaster:
             shape = Shape(**{**document["shape"], "cardinalities": tuple(document["shape"]["cardinalities"])})
             model = build.model(document["config"], shape, statistics.scaling)
             model.load_state_dict(weights)
-            first, second, third = document["borders"]
+            first, second, third = (np.array(x) if isinstance(x, list) else x for x in document["borders"])
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise Refusal(f"{folder} holds a damaged forecaster: {error!r}", "damaged") from error
         made = cls.of(document["config"])
@@ -238,7 +258,8 @@ class Forecaster:
         if not isinstance(frame, pd.DataFrame):
             frame = reader.read(source, fitted.reading)
         grid = panels.grid(
-            table.again(frame, fitted.layout, fitted.config["data"], source), window_of(fitted.config).ahead
+            table.again(frame, fitted.layout, fitted.config["data"], source),
+            fitted.config["gap"] + fitted.config["horizon"],
         )
         return panels.panel(grid, fitted.statistics)
 
@@ -246,21 +267,25 @@ class Forecaster:
         """The windows of the test part of a panel."""
         if stride is not None and (not isinstance(stride, int) or stride < 1):
             raise Refusal(f"stride={stride}: expected a whole number of at least 1", "config")
-        window = origin_window(self.fitted.config, self.fitted.statistics.season, stride)
-        return SeriesDataModule.cut(panel, window, self.fitted.borders, "test")
+        fitted = self.fitted
+        window = origin_window(fitted.config, panel.layout.clock, fitted.statistics.season, stride)
+        return SeriesDataModule.cut(panel, window, fitted.borders_of(panel), "test")
 
     def forecast(self, windows: Windows, levels: Sequence[float] | None = None) -> pd.DataFrame:
         """The forecast table of windows."""
-        model, gap = self.fitted.model.eval(), windows.window.gap
+        model, gap, data = self.fitted.model.eval(), windows.window.gap, self.fitted.config["data"]
+        low, high = (np.nan if bound is None else bound for bound in (data["min"], data["max"]))
         levels = sorted(model.head.levels if levels is None else levels)
         results = []
         with torch.inference_mode():
             for batch in windows.to(model.device).batches(AT_ONCE):
                 point, quantiles = model.forecast(batch.recent(model.shape.context), levels)
                 y = torch.where(batch.target_observed, batch.target, torch.nan)
-                results.append([x.cpu().numpy() for x in (batch.cutoff, y, point, quantiles)])
-        cutoff, y, point, quantiles = (np.concatenate(x) for x in zip(*results, strict=True))
-        return tabulate(windows.panel, gap, cutoff, y, point, quantiles, levels)
+                counts = windows.counts(batch.clock)
+                results.append([x.cpu().numpy() for x in (batch.cutoff, y, counts, point, quantiles)])
+        cutoff, y, counts, *forecasts = (np.concatenate(x) for x in zip(*results, strict=True))
+        point, quantiles = (np.fmin(np.fmax(x, low), high) for x in forecasts)
+        return tabulate(windows.panel, gap, cutoff, y, point, quantiles, levels, counts)
 
     def divisors(self, panel: Panel) -> tuple[dict[str, float], dict[str, float]]:
         """Standard deviation and seasonal naive error of the train rows, by `unique_id`."""
@@ -269,15 +294,41 @@ class Forecaster:
         return dict(zip(panel.labels, deviation, strict=True)), dict(zip(panel.labels, naive, strict=True))
 
 
-def window_of(settings: Mapping[str, Any]) -> Window:
-    return Window(**{key: settings[key] for key in ("context", "horizon", "stride", "gap", "anchor")})
+def window_of(settings: Mapping[str, Any], clock: Clock) -> Window:
+    """The window of a configuration; with `issue`, a forecast is made at that time of day before the anchor."""
+    lead = None
+    if settings["issue"] is not None:
+        if settings["anchor"] is None:
+            raise Refusal(f"issue={settings['issue']} needs an anchor, the time of day of the first step", "anchor")
+        (first, period), (made, _) = clock.at(settings["anchor"]), clock.at(settings["issue"])
+        lead = (first - made) % period
+    return Window(**{key: settings[key] for key in ("context", "horizon", "stride", "gap", "anchor")}, lead=lead)
 
 
-def origin_window(settings: Mapping[str, Any], season: int, stride: int | None = None) -> Window:
+def origin_window(settings: Mapping[str, Any], clock: Clock, season: int, stride: int | None = None) -> Window:
     """The window of test origins: with a season of context at least, `stride` or test_stride or a horizon apart."""
-    window = window_of(settings)
+    window = window_of(settings, clock)
     stride = stride or settings["test_stride"] or window.horizon
     return replace(window, stride=stride, context=max(window.context, season))
+
+
+def datamodule(settings: Mapping[str, Any], panel: Panel, borders: Borders) -> SeriesDataModule:
+    return SeriesDataModule(
+        panel,
+        window_of(settings, panel.layout.clock),
+        borders,
+        train_window=settings["data"]["train_window"],
+        half_life=settings["data"]["half_life"],
+        batch_size=settings["batch_size"],
+        seed=settings["seed"],
+    )
+
+
+def outside(grid: Grid, low: float | None, high: float | None) -> None:
+    """Says how many observed values lie outside the bounds of forecasts."""
+    beyond = (grid.y < (-np.inf if low is None else low)) | (grid.y > (np.inf if high is None else high))
+    if beyond.any():
+        log.warning("%s: %d values lie outside data.min and data.max", grid.source, beyond.sum())
 
 
 def opened(data: Mapping[str, Any], frame: Frame | None) -> Table:
@@ -291,10 +342,10 @@ def opened(data: Mapping[str, Any], frame: Frame | None) -> Table:
     return table.table(reader.read(found, data), data, str(found))
 
 
-def laid(settings: Mapping[str, Any], checked: Table) -> tuple[Grid, tuple[int, int, int | None]]:
+def laid(settings: Mapping[str, Any], checked: Table) -> tuple[Grid, Borders]:
     """The table on its grid, and where its parts end."""
-    grid = panels.grid(checked, window_of(settings).ahead)
-    return grid, grid.borders(settings["data"]["split"])
+    grid = panels.grid(checked, settings["gap"] + settings["horizon"])
+    return grid, grid.borders(settings["data"]["split"], settings["data"]["split_each"])
 
 
 def shape_of(panel: Panel, statistics: Statistics, settings: Mapping[str, Any]) -> Shape:

@@ -18,11 +18,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from forecast import config
-from forecast.error import ForecastError
+from forecast.error import ForecastError, Refusal
 from forecast.sweep.folder import claim, release, stamp
 from forecast.sweep.ranking import ranking
 
 INTERRUPTED = 75
+BARE = {"fetch": "name", "init": "path", "score": "table"}  # the key that a word without one belongs to
 
 
 def run(command: str, rest: list[str]) -> int:
@@ -81,12 +82,22 @@ def run(command: str, rest: list[str]) -> int:
 
 def arguments(command: str, rest: list[str], sweep: Path | None) -> list[str]:
     """What Hydra is given: overrides that its grammar takes, `score file.csv` by its key, and the sweep's folder."""
-    rest = [f"table={x}" if command == "score" and not x.startswith("-") and "=" not in x else x for x in rest]
-    rest = config.complete(command, rest)
+    rest = config.complete(command, keyed(command, rest))
     if sweep is not None:
         first = next((i for i, x in enumerate(rest) if "=" in x and not x.startswith("-")), len(rest))
         rest.insert(first, f"hydra.sweep.dir={config.quoted(str(sweep))}")
     return rest
+
+
+def keyed(command: str, rest: list[str]) -> list[str]:
+    """`score file.csv` as `score table=file.csv`; a word after a flag is the flag's (`--cfg job`)."""
+    if command not in BARE:
+        return rest
+    pairs = zip(["", *rest], rest, strict=False)
+    bare = [x for flag, x in pairs if x[:1] != "-" and "=" not in x and (flag[:1] != "-" or "=" in flag)]
+    if len(bare) > 1:
+        raise Refusal(f"forecast {command} takes one {BARE[command]} at a time, not {' and '.join(bare)}", "config")
+    return [f"{BARE[command]}={x}" if x in bare else x for x in rest]
 
 
 def conclude(sweep: Path, failed: dict[str, str]) -> None:

@@ -1,6 +1,7 @@
 """Promises of the whole road: no look-ahead, equivariance, order does not matter, equal after saving, refusals."""
 
 import json
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,13 @@ from conftest import QUICK
 
 from forecast import Forecaster, Refusal
 from forecast.config import CONF
+from forecast.data.scaler import SCALERS
 from forecast.data.synthetic import panel
 
 CONTEXT, HORIZON = 48, 12
 NORMALIZERS = sorted(path.stem for path in (CONF / "normalizer").glob("*.yaml"))
 HEADS = sorted(path.stem for path in (CONF / "head").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
-SCALERS = ("standard", "robust", "none")
 COVARIATES = ["data.past=[wind]", "data.future=[plan]", "data.static=[size,kind]"]
 
 
@@ -54,23 +55,24 @@ FUTURES = {
 }
 
 
-@pytest.mark.parametrize("change", FUTURES)
+@pytest.mark.parametrize("scaler", SCALERS)
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("normalizer", NORMALIZERS)
-def test_nothing_after_the_cutoff_changes_a_forecast(model, normalizer, change):
+def test_nothing_after_the_cutoff_changes_a_forecast(model, normalizer, scaler):
     data = frame()
-    made = forecaster(*COVARIATES, model=model, normalizer=normalizer).fit(data)
+    made = forecaster(*COVARIATES, f"data.scaler={scaler}", model=model, normalizer=normalizer).fit(data)
     whole = made.backtest(data, stride=5)
     cutoff = whole["cutoff"].iloc[len(whole) // 6]
-    other = data.copy()
-    after = other["ds"] > cutoff
-    last = other.groupby("unique_id")["y"].transform("last") == other["y"]  # keeps the windows that there were
-    other.loc[after & ~last, ["y", "wind"]] = FUTURES[change](other.loc[after & ~last, ["y", "wind"]])
-    other.loc[after & last, "y"] += 7
-    changed = made.backtest(other, stride=5)
+    after = data["ds"] > cutoff
+    last = data.groupby("unique_id")["y"].transform("last") == data["y"]  # keeps the windows that there were
     assert len(until(whole, cutoff)) > 3 * HORIZON
-    pd.testing.assert_frame_equal(until(whole, cutoff), until(changed, cutoff), check_exact=True)
-    assert not np.array_equal(whole["point"], changed["point"])  # forecasts issued later do see it
+    for change in FUTURES.values():
+        other = data.copy()
+        other.loc[after & ~last, ["y", "wind"]] = change(other.loc[after & ~last, ["y", "wind"]])
+        other.loc[after & last, "y"] += 7
+        changed = made.backtest(other, stride=5)
+        pd.testing.assert_frame_equal(until(whole, cutoff), until(changed, cutoff), check_exact=True)
+        assert not np.array_equal(whole["point"], changed["point"])  # forecasts issued later do see it
 
 
 def test_prediction_sees_nothing_after_the_last_row(fitted):
@@ -115,16 +117,45 @@ def test_val_and_test_rows_do_not_reach_the_weights(scaler):
             assert torch.equal(weight, poisoned.model.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize(("factor", "shift"), [(1e-9, 0.0), (1e6, 0.0), (1.0, 1e9), (1e-3, 1e6)])
-def test_level_and_unit_do_not_matter(factor, shift, head):
-    """f(a y + b) = a f(y) + b to 1e-5 standard deviations."""
+UNITS = [(1e-12, 0.0), (1e12, 0.0), (1.0, 1e9), (1e-3, 1e6)]  # y -> factor y + shift
+FOLLOW = {"shift": ("standard", "robust", "minmax", "asinh"), "unit": ("capacity",)}  # log1p and none have no unit
+
+
+@cache
+def forecast_of(scaler: str, normalizer: str, head: str, factor: float, shift: float) -> pd.DataFrame:
+    """Predictions of rescaled data, back on their first scale."""
     data = panel(series=2, rows=300, freq="h", seed=3)
-    base = forecaster(head=head).fit(data).predict()
-    scaled = forecaster(head=head).fit(data.assign(y=data["y"] * factor + shift)).predict()
-    columns = [name for name in base.columns if name == "point" or name.startswith("q")]
-    error = ((scaled[columns] - shift) / factor - base[columns]).abs().to_numpy().max()
-    assert error < 1e-5 * data["y"].std() + 4 * np.spacing(shift) / factor
+    made = forecaster(f"data.scaler={scaler}", normalizer=normalizer, head=head)
+    table = made.fit(data.assign(y=data["y"] * factor + shift)).predict()
+    numbers = [name for name in table.columns if name == "point" or name.startswith("q")]
+    return (table[numbers] - shift) / factor
+
+
+def check_units(scaler: str, normalizer: str, head: str, factor: float, shift: float) -> None:
+    """f(a y + b) = a f(y) + b to 1e-5 standard deviations, beside what the rounding of the input is."""
+    base, scaled = (forecast_of(scaler, normalizer, head, *unit) for unit in ((1.0, 0.0), (factor, shift)))
+    deviation = panel(series=2, rows=300, freq="h", seed=3)["y"].std()
+    assert (scaled - base).abs().to_numpy().max() < 1e-5 * deviation + 4 * np.spacing(shift) / factor
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("normalizer", NORMALIZERS)
+@pytest.mark.parametrize("scaler", FOLLOW["shift"] + FOLLOW["unit"])
+def test_level_and_unit_do_not_matter(scaler, normalizer, head):
+    """One change of level or unit for each pair, all of them between the pairs."""
+    units = [unit for unit in UNITS if scaler in FOLLOW["shift"] or not unit[1]]
+    place = NORMALIZERS.index(normalizer) + len(scaler) + HEADS.index(head)
+    check_units(scaler, normalizer, head, *units[place % len(units)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("normalizer", NORMALIZERS)
+@pytest.mark.parametrize("scaler", FOLLOW["shift"] + FOLLOW["unit"])
+def test_no_level_and_no_unit_matters(scaler, normalizer, head, unit):
+    if scaler in FOLLOW["shift"] or not unit[1]:
+        check_units(scaler, normalizer, head, *unit)
 
 
 def test_order_and_company_do_not_matter(fitted):

@@ -19,8 +19,8 @@ def naive(name: str, season: int, **settings: int) -> dict[str, float]:
     """Scores of the seasonal naive forecast over the test windows of a data set, all channels."""
     composed = config.composed("train", [f"data={name}", *(f"{key}={value}" for key, value in settings.items())])
     grid, borders = laid(composed, opened(composed["data"], None))
-    statistics = scaler.learn(grid, borders[0], "standard", None, None)
-    panel, window = panels.panel(grid, statistics), window_of(composed)
+    statistics = scaler.learn(grid, borders[0], composed["data"])
+    panel, window = panels.panel(grid, statistics), window_of(composed, grid.layout.clock)
     pieces = [
         (batch.cutoff.numpy(), batch.target.numpy(), seasonal_naive(batch, season).numpy())
         for batch in SeriesDataModule.cut(panel, window, borders, "test").batches(1024)

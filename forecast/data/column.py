@@ -51,12 +51,25 @@ def names_of(column: pd.Series, source: str) -> np.ndarray:
     return column.astype(str).to_numpy(dtype=object)
 
 
-def static(frame: pd.DataFrame, name: str, source: str) -> np.ndarray:
-    """A static column: numbers as float64, anything else as text (a category)."""
-    if pd.api.types.is_numeric_dtype(frame[name]):
+def static(frame: pd.DataFrame, name: str, source: str, category: bool) -> np.ndarray:
+    """A static column: numbers as float64, anything else, or what is named a category, as text."""
+    if pd.api.types.is_numeric_dtype(frame[name]) and not category:
         return numbers(frame, name, source)
-    column = frame[name].astype(object)
-    return column.where(column.isna(), column.astype(str)).to_numpy(dtype=object)
+    return texts(frame[name]).to_numpy(dtype=object)
+
+
+def categories(frame: pd.DataFrame, name: str) -> Any:
+    """A covariate of categories: text, or whole numbers as text."""
+    return pd.Categorical(texts(frame[name]))
+
+
+def texts(column: pd.Series) -> pd.Series:
+    """Cells as text, whole numbers without a decimal point; empty ones are missing."""
+    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+        column = column.astype("Int64")
+    text = column.astype(object)
+    text = text.where(text.isna(), text.astype(str))
+    return text.where(~text.isin(MISSING), None)
 
 
 def dates(cells: pd.Series) -> bool:
@@ -105,7 +118,7 @@ def require(frame: pd.DataFrame, names: Sequence[str], source: str) -> None:
 
 def roles(data: Mapping[str, Any]) -> list[str]:
     """The columns of numbers that are named in `data`."""
-    return [*(data["target"] or ()), *data["past"], *data["future"]]
+    return [x for x in (*(data["target"] or ()), *data["past"], *data["future"]) if x not in data["categorical"]]
 
 
 def candidates(first: pd.DataFrame, words: set[str], data: Mapping[str, Any]) -> list[str]:

@@ -16,11 +16,13 @@ def tabulate(
     point: np.ndarray,
     quantiles: np.ndarray,
     levels: Sequence[float],
+    counts: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Long table `unique_id, ds, cutoff, y, point, q<level>...`, by series and channel, then cutoff, then step.
 
     `cutoff` [window] are rows of the panel, `y` and `point` [window horizon c], `quantiles` [window horizon c level],
-    in data units. y is NaN where not observed.
+    in data units. y is NaN where not observed. Of the steps [window horizon] only those that
+    count are in the table.
     """
     windows, horizon, channels = point.shape
     offsets, first, clock = panel.offsets.cpu().numpy(), panel.first.cpu().numpy(), panel.layout.clock
@@ -45,4 +47,7 @@ def tabulate(
         "point": rows(point).ravel(),
     }
     columns |= {f"q{level:g}": column for level, column in zip(levels, rows(quantiles).T, strict=True)}
-    return pd.DataFrame(columns)
+    table = pd.DataFrame(columns)
+    if counts is None or counts.all():
+        return table
+    return table[rows(np.broadcast_to(counts[..., None], point.shape)).ravel()].reset_index(drop=True)

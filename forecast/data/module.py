@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import lightning
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 
 from forecast.contract import Batch, Window
-from forecast.data.panel import Panel
-from forecast.data.windows import Order, Windows
+from forecast.data.panel import Borders, Panel
+from forecast.data.windows import Order, Windows, left_out
 from forecast.error import Refusal
 
 PARTS = ("train", "val", "test")
@@ -18,32 +19,44 @@ PARTS = ("train", "val", "test")
 class SeriesDataModule(lightning.LightningDataModule):
     """Serves the windows of a panel; `borders` are the clock's numbers at which train, val and test end.
 
-    Training windows follow each other by the window's stride; validation sees every window. The panel moves to the
-    training device once, and batches are gathered there.
+    Training windows follow each other by the window's stride, not further back than `train_window` steps, and
+    count half every `half_life` steps before its end; validation sees every window. The panel moves to the training
+    device once, and batches are gathered there.
     """
 
     def __init__(
-        self, panel: Panel, window: Window, borders: tuple[int, int, int | None], *, batch_size: int, seed: int
+        self,
+        panel: Panel,
+        window: Window,
+        borders: Borders,
+        *,
+        train_window: int | None,
+        half_life: float | None,
+        batch_size: int,
+        seed: int,
     ):
         super().__init__()
         self.panel, self.window, self.borders = panel, window, borders
         self.batch_size, self.seed = batch_size, seed
-        self.windows = {
-            "train": self.part("train", replace(window, anchor=None)),
-            "val": self.part("val", replace(window, stride=1, anchor=None)),
-        }
-
-    def part(self, part: str, window: Window) -> Windows:
-        return self.cut(self.panel, window, self.borders, part)
+        free = replace(window, anchor=None)
+        train = self.cut(panel, free, borders, "train", train_window)
+        if half_life is not None:
+            train = Windows(panel, free, train.starts, recency(train, half_life))
+        self.windows = {"train": train, "val": self.cut(panel, replace(free, stride=1), borders, "val")}
 
     @staticmethod
-    def cut(panel: Panel, window: Window, borders: tuple[int, int, int | None], part: str) -> Windows:
-        """The windows whose targets lie in a part. Raises Refusal if no series is long enough for one."""
+    def cut(panel: Panel, window: Window, borders: Borders, part: str, newest: int | None = None) -> Windows:
+        """The windows whose targets lie in a part, or in its `newest` rows.
+
+        Names series that are too short for one; raises Refusal if all are.
+        """
         index = PARTS.index(part)
-        edges = (int(panel.first.min()), *borders)
-        begin, end = edges[index] or 0, edges[index + 1]
-        end = int((panel.first + panel.lengths).max()) if end is None else end
+        edges = (panel.first.min(), *borders)
+        begin = torch.as_tensor(edges[index])
+        end = (panel.first + panel.lengths).max() if edges[index + 1] is None else torch.as_tensor(edges[index + 1])
+        begin = begin if newest is None else torch.maximum(begin, end - newest)
         windows = Windows.between(panel, window, begin, end)
+        short = torch.bincount(windows.series, minlength=len(panel.names)) == 0
         if not len(windows):
             rows = torch.minimum(end - panel.first, panel.lengths) - (begin - panel.first).clamp(min=0)
             raise Refusal(
@@ -53,6 +66,8 @@ class SeriesDataModule(lightning.LightningDataModule):
                 "change data.split",
                 "too-short",
             )
+        names = [panel.names[i] for i in short.nonzero().flatten().tolist()]
+        left_out(names, panel, f"rows enough for a window in {part}")
         return windows
 
     def train_dataloader(self) -> Order:
@@ -84,3 +99,11 @@ class SeriesDataModule(lightning.LightningDataModule):
         if self.windows[part].starts.device != numbers.device:
             self.windows = {name: windows.to(numbers.device) for name, windows in self.windows.items()}
         return self.windows[part].batch(numbers, weight)
+
+
+def recency(windows: Windows, half_life: float) -> Float32[Tensor, " window"]:
+    """Weights that halve every `half_life` steps before the newest window; their mean is 1."""
+    panel, series = windows.panel, windows.series
+    cutoff = panel.first[series] + windows.cutoffs - panel.offsets[series]
+    weight = 0.5 ** ((cutoff.max() - cutoff) / half_life)
+    return (weight / weight.mean()).float()

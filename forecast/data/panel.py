@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,12 +23,16 @@ log = logging.getLogger(__name__)
 SPARSE = 4  # a grid with more than this many steps a row was meant otherwise
 
 
+Edge = int | np.ndarray  # a number of the clock: one for all series, or one each
+Borders = tuple[Edge, Edge, Edge | None]
+
+
 @dataclass(frozen=True)
 class Grid:
     """A table laid on its grid, in numpy and in data units: what statistics are learnt from. NaN is missing.
 
     Series i has the rows `offsets[i]` to `offsets[i + 1]`; the last `ahead` of them are room for the future. `first`
-    is the clock's number of each series' first row.
+    is the clock's number of each series' first row. A covariate of categories holds places in its `labels`.
     """
 
     y: np.ndarray
@@ -37,6 +42,7 @@ class Grid:
     offsets: np.ndarray
     first: np.ndarray
     names: tuple[str, ...]
+    labels: dict[str, tuple[str, ...]]
     layout: Layout
     ahead: int
     source: str
@@ -51,37 +57,44 @@ class Grid:
         """The clock's number of each row."""
         return np.arange(self.offsets[-1]) + np.repeat(self.first - self.offsets[:-1], np.diff(self.offsets))
 
-    def borders(self, split: Sequence[float | int | str]) -> tuple[int, int, int | None]:
+    def borders(self, split: Sequence[float | int | str], each: bool = False) -> Borders:
         """Where train, val and test end, as numbers of the clock: one date for all series. None: with the data.
 
         `split` has fractions of the whole span (`[0.7, 0.1, 0.2]`), rows (`[8640, 2880, 2880]`), or the dates at
-        which val and test begin and, if wanted, test ends (`["2024-01-01", "2024-07-01"]`).
+        which val and test begin and, if wanted, test ends (`["2024-01-01", "2024-07-01"]`). With `each`, fractions and
+        rows are those of each series, and the borders arrays [series].
         """
-        start, end = int(self.first.min()), int((self.first + self.lengths).max())
+        start, end = self.first, self.first + self.lengths
+        if not each or any(isinstance(x, str) for x in split):
+            start, end = start.min(keepdims=True), end.max(keepdims=True)
+        ends = [start] * 3
         if all(isinstance(x, str) for x in split) and len(split) in (2, 3):
-            ends = [self.number(str(x)) for x in split] + [end] * (3 - len(split))
+            ends = [np.full_like(start, self.number(str(x))) for x in split] + [end] * (3 - len(split))
         elif len(split) == 3 and all(isinstance(x, int | float) for x in split):
-            sizes = np.array(split, dtype="float64")
+            sizes = np.array(split, dtype="float64")[:, None] + np.zeros(len(start))
+            whole = sizes[:, 0].sum()
             if sizes.max() <= 1:
-                left = end - start if sizes.sum() > 1 - 1e-9 else None  # all rows: val has what rounding leaves over
-                sizes = np.floor(sizes * (end - start) + 1e-9) if sizes.sum() < 1 + 1e-9 else np.zeros(3)
-                sizes[1] = sizes[1] if left is None else left - sizes[0] - sizes[2]
-            ends = [start + int(x) for x in np.cumsum(sizes)]
-        else:
-            ends = [start] * 3
-        if not start < ends[0] < ends[1] < ends[2] or ends[1] >= end:
-            span = self.layout.clock.stamps(np.array([start, end - 1]))
+                sizes = np.floor(sizes * (end - start) + 1e-9) if whole < 1 + 1e-9 else np.zeros_like(sizes)
+                if 1 - 1e-9 < whole < 1 + 1e-9:  # all rows: val has what rounding leaves over
+                    sizes[1] = end - start - sizes[0] - sizes[2]
+            ends = [start + x for x in np.cumsum(sizes, 0).astype("int64")]
+        whole = (start < ends[0]) & (ends[0] < ends[1]) & (ends[1] < ends[2]) & (ends[1] < end)
+        if not whole.any() or not (each or whole.all()):
+            span = self.layout.clock.stamps(np.array([start.min(), end.max() - 1]))
             raise Refusal(
                 f"data.split={list(split)} leaves no rows for train, val or test between {span[0]} and {span[1]}; "
                 "expected three fractions, three numbers of rows, or the dates at which val and test begin",
                 "split",
             )
-        return ends[0], ends[1], ends[2] if ends[2] < end else None
+        last = None if (ends[2] >= end).all() else ends[2]
+        if each:
+            return ends[0], ends[1], last
+        return int(ends[0][0]), int(ends[1][0]), None if last is None else int(last[0])
 
     @property
     def digest(self) -> str:
         """sha256 of the data themselves: values, covariates, stamps and names."""
-        found = sha256(repr((self.names, self.layout)).encode())
+        found = sha256(repr((self.names, self.layout, self.labels)).encode())
         for array in (self.y, self.past, self.future, self.offsets, self.first):
             found.update(array.tobytes())
         found.update(self.static.to_csv().encode())
@@ -104,9 +117,11 @@ class Grid:
 class Panel:
     """The series as tensors: values in data units (float64), covariates scaled once (float32), masks, a clock.
 
-    Missing values are filled with the value last seen (before the first one: the mean learnt on train rows) and
-    marked in the masks. `lengths` are each series' rows up to its last observed one (rows after it are the known
-    future), `slots` its row in Scaling. Rows, offsets and first as in Grid.
+    Missing values are filled with the value last seen (before the first one: the middle learnt on train rows), one
+    season earlier, or zero, as `fill` says, and marked in the masks; "linear" is for a window to do, which knows what
+    was seen at its cutoff. `past_names` and `future_names` say which column each tensor's column comes from (those of
+    masks and calendar have no name). `lengths` are each series' rows up to its last observed one (rows after it are
+    the known future), `slots` its row in Scaling. Rows, offsets and first as in Grid.
     """
 
     y: Tensor
@@ -123,6 +138,9 @@ class Panel:
     slots: Tensor
     clock: Tensor
     names: tuple[str, ...]
+    past_names: tuple[str, ...]
+    future_names: tuple[str, ...]
+    fill: str
     layout: Layout
     ahead: int
     source: str
@@ -156,10 +174,16 @@ def grid(table: Table, ahead: int) -> Grid:
     offsets = np.concatenate(([0], np.cumsum(lengths + ahead)))
     rows = offsets[codes] + ordinals - first[codes]
 
+    labels: dict[str, tuple[str, ...]] = {}
+
     def laid(names: Sequence[str]) -> np.ndarray:
         values = np.full((offsets[-1], len(names)), np.nan)
         for i, name in enumerate(names):
-            values[rows, i] = frame[name].to_numpy()
+            column = frame[name]
+            if isinstance(column.dtype, pd.CategoricalDtype):
+                labels[name] = tuple(map(str, column.cat.categories))
+                column = column.cat.codes.where(column.notna())
+            values[rows, i] = column.to_numpy()
         return values
 
     return Grid(
@@ -170,6 +194,7 @@ def grid(table: Table, ahead: int) -> Grid:
         offsets=offsets,
         first=first,
         names=tuple(map(str, frame["unique_id"].cat.categories)),
+        labels=labels,
         layout=layout,
         ahead=ahead,
         source=table.source,
@@ -184,49 +209,121 @@ def constant(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 def panel(grid: Grid, statistics: "Statistics") -> Panel:
     """The panel of a grid, scaled and filled by what was learnt on train rows."""
+    inside(grid, statistics.kind)
     layout, ordinals = grid.layout, grid.ordinals
-    slots = np.array([statistics.slot(name) for name in grid.names], dtype="int64")
-    rows_of = np.diff(grid.offsets)
-    y, observed = filled(grid.y, grid.offsets, np.repeat(statistics.loc[slots], rows_of, 0))
+    slots = statistics.slots(grid.names)
+    before = np.repeat(statistics.middle[slots], np.diff(grid.offsets), 0)
+    y, observed = filled(grid.y, grid.offsets, before, statistics.fill, statistics.season)
     ends = np.maximum.reduceat(np.where(observed.any(1), np.arange(1, len(y) + 1), 0), grid.offsets[:-1])
-    past, past_observed = filled(statistics.scaled(grid.past, layout.past), grid.offsets, 0.0)
-    future, future_observed = filled(statistics.scaled(grid.future, layout.future), grid.offsets, 0.0)
-    calendar = layout.clock.features(ordinals, statistics.calendar)
+    past, past_names = encoded(grid, grid.past, layout.past, statistics)
+    future, future_names = encoded(grid, grid.future, layout.future, statistics)
+    past, past_observed = filled(past, grid.offsets, 0.0)
+    future, future_observed = filled(future, grid.offsets, 0.0)
+    masks = observed[:, : observed.shape[1] if statistics.masks else 0]
+    days = statistics.days(layout.clock, ordinals)
     numeric = [name for name in layout.static if name not in statistics.categories]
     static = np.nan_to_num(statistics.scaled(grid.static[numeric].to_numpy("float64"), numeric))
-    codes = [
-        pd.Index(known).get_indexer(pd.Index(grid.static[name])).astype("int64")
-        + 1  # 0: a category not seen in training
-        for name, known in statistics.categories.items()
-    ]
+    texts = [name for name in layout.static if name in statistics.categories]
+    codes = [known(grid.static[name], statistics.categories[name], name, grid.source) for name in texts]
+    tensors = {
+        "y": y,
+        "observed": observed,
+        "past": np.concatenate((past, masks), 1, dtype="float32"),
+        "past_observed": always(past_observed, masks.shape[1]),
+        "future": np.concatenate((future, days), 1, dtype="float32"),
+        "future_observed": always(future_observed, days.shape[1]),
+        "static": static.astype("float32"),
+        "codes": np.stack(codes, 1) if codes else np.empty((len(slots), 0), "int64"),
+        "offsets": grid.offsets,
+        "first": grid.first,
+        "lengths": np.maximum(ends - grid.offsets[:-1], 0),
+        "slots": slots,
+        "clock": layout.clock.steps(ordinals),
+    }
     return Panel(
-        y=torch.from_numpy(y),
-        observed=torch.from_numpy(observed),
-        past=torch.from_numpy(past.astype("float32")),
-        past_observed=torch.from_numpy(past_observed),
-        future=torch.from_numpy(np.concatenate((future.astype("float32"), calendar), 1)),
-        future_observed=torch.from_numpy(
-            np.pad(future_observed, ((0, 0), (0, calendar.shape[1])), constant_values=True)
-        ),
-        static=torch.from_numpy(static.astype("float32")),
-        codes=torch.from_numpy(np.stack(codes, 1) if codes else np.empty((len(slots), 0), "int64")),
-        offsets=torch.from_numpy(grid.offsets),
-        first=torch.from_numpy(grid.first),
-        lengths=torch.from_numpy(np.maximum(ends - grid.offsets[:-1], 0)),
-        slots=torch.from_numpy(slots),
-        clock=torch.from_numpy(layout.clock.steps(ordinals)),
+        **{name: torch.from_numpy(array) for name, array in tensors.items()},
         names=grid.names,
+        past_names=past_names + ("",) * masks.shape[1],
+        future_names=future_names + ("",) * days.shape[1],
+        fill=statistics.fill,
         layout=layout,
         ahead=grid.ahead,
         source=grid.source,
     )
 
 
-def filled(values: np.ndarray, offsets: np.ndarray, before: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Values with the last one seen in the place of missing ones (`before` where none was), and what was observed."""
+def inside(grid: Grid, kind: str) -> None:
+    """Refuses values that a scaler has no number for."""
+    low = grid.y <= -1 if kind == "log1p" else np.zeros(0, bool)
+    if low.any():
+        row = int(low.any(1).argmax())
+        series = int(np.searchsorted(grid.offsets, row, side="right") - 1)
+        stamp = grid.layout.clock.stamps(grid.ordinals[row : row + 1])[0]
+        raise Refusal(
+            f"{grid.source}: data.scaler=log1p takes values above -1, but series '{grid.names[series]}' has "
+            f"{np.nanmin(grid.y[row])} at {stamp}; data.scaler=asinh takes any",
+            "scaler",
+        )
+
+
+def encoded(
+    grid: Grid, values: np.ndarray, names: Sequence[str], statistics: "Statistics"
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Covariates in units of their deviation; one of categories becomes a column of 0 and 1 for each known one.
+
+    Returns them and the name that each column comes from.
+    """
+    columns, sources = [np.empty((len(values), 0))], []
+    for i, name in enumerate(names):
+        if name not in grid.labels:
+            columns.append(statistics.scaled(values[:, i : i + 1], [name]))
+            sources.append(name)
+            continue
+        seen = np.isfinite(values[:, i])
+        labels = np.array([*grid.labels[name], ""], dtype=object)
+        codes = known(pd.Series(labels), statistics.categories[name], name, grid.source)[:-1]
+        place = np.append(codes, 0)[np.where(seen, values[:, i], -1).astype("int64")]
+        one = (place[:, None] == np.arange(1, len(statistics.categories[name]) + 1)).astype("float64")
+        columns.append(np.where(seen[:, None], one, np.nan))
+        sources += [name] * one.shape[1]
+    return np.concatenate(columns, 1), tuple(sources)
+
+
+def known(labels: pd.Series, categories: Sequence[str], name: str, source: str) -> np.ndarray:
+    """The place of each label among the categories of training, from 1; 0 for one not seen there, which is logged."""
+    found = pd.Index(categories).get_indexer(pd.Index(labels)).astype("int64") + 1
+    unseen = sorted({str(label) for label, code in zip(labels, found, strict=True) if code == 0 and label != ""})
+    if unseen:
+        log.info("%s: '%s' has categories that training had not: %s", source, name, ", ".join(unseen[:5]))
+    return found
+
+
+def always(observed: np.ndarray, more: int) -> np.ndarray:
+    """Masks with more columns that are never missing."""
+    return np.pad(observed, ((0, 0), (0, more)), constant_values=True)
+
+
+def filled(
+    values: np.ndarray, offsets: np.ndarray, before: np.ndarray | float, fill: str = "last", season: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values with something seen earlier in the place of missing ones (`before` where nothing was), and the masks."""
     observed = ~np.isnan(values)
     if observed.all() or not values.size:
         return values, observed
-    seen = np.maximum.accumulate(np.where(observed, np.arange(len(values))[:, None], -1), 0)
+    if fill == "zero":
+        return np.where(observed, values, 0.0), observed
+    if fill == "season":
+        values = np.concatenate([by_phase(values[a:b], season) for a, b in pairwise(offsets)])
+    there = ~np.isnan(values)
+    seen = np.maximum.accumulate(np.where(there, np.arange(len(values))[:, None], -1), 0)
     start = np.repeat(offsets[:-1], np.diff(offsets))[:, None]
     return np.where(seen >= start, np.take_along_axis(values, seen, 0), before), observed
+
+
+def by_phase(values: np.ndarray, season: int) -> np.ndarray:
+    """One series with the last value of the same phase of the season in the place of missing ones."""
+    rows, columns = values.shape
+    padded = np.pad(values, ((0, -rows % season), (0, 0)), constant_values=np.nan)
+    where = np.where(np.isnan(padded), -1, np.arange(len(padded))[:, None]).reshape(-1, season, columns)
+    seen = np.maximum.accumulate(where, 0).reshape(len(padded), columns)[:rows]
+    return np.where(seen >= 0, np.take_along_axis(values, np.maximum(seen, 0), 0), np.nan)

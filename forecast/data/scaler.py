@@ -1,21 +1,31 @@
 """What is learnt from train rows, in float64: the Scaling of the targets, the scale of covariates, the categories."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
-from sklearn.preprocessing import RobustScaler, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from forecast.contract import CONSTANT, Scaling
-from forecast.data.panel import Grid
+from forecast.data import daylight, holiday
+from forecast.data.clock import Clock
+from forecast.data.panel import Grid, inside
 from forecast.error import Refusal
 
 log = logging.getLogger(__name__)
 
-SCALERS = {"standard": StandardScaler, "robust": RobustScaler, "none": None}
+SCIKIT = {  # and the names of their loc and scale
+    "standard": (StandardScaler, "mean_", "scale_"),
+    "robust": (RobustScaler, "center_", "scale_"),
+    "minmax": (MinMaxScaler, "data_min_", "data_range_"),
+    "log1p": (StandardScaler, "mean_", "scale_"),
+}
+SCALERS = (*SCIKIT, "asinh", "capacity", "none")
+MAD = 1.4826  # standard deviations in a median absolute deviation of normal numbers
 
 
 @dataclass(frozen=True)
@@ -23,8 +33,10 @@ class Statistics:
     """Plain numbers that a forecaster keeps of its training data.
 
     `loc` and `scale` [slots c] are the Scaling (slot 0 pools all series, slot i + 1 is `names[i]`); `columns` has loc
-    and scale of each numeric covariate, `categories` the known ones of each static text column. `deviation` and
-    `naive_error` [slots c] divide errors in scores: standard deviation, and mean absolute seasonal difference.
+    and scale of each numeric covariate, `categories` the known ones of each column of text. `deviation` and
+    `naive_error` [slots c] divide errors in scores: standard deviation, and mean absolute seasonal difference. The
+    rest is how a panel is made: calendar, season, filling, whether networks see the masks of the targets, the place
+    whose holidays count and the latitude of daylight.
     """
 
     kind: str
@@ -37,13 +49,32 @@ class Statistics:
     categories: dict[str, tuple[str, ...]]
     calendar: tuple[str, ...]
     season: int
+    fill: str
+    masks: bool
+    holidays: str | None
+    latitude: float | None
 
-    def slot(self, name: str) -> int:
-        return self.names.index(name) + 1 if name in self.names else 0
+    def slots(self, names: Sequence[str]) -> np.ndarray:
+        """The row of each series in Scaling (int64); 0 for one not seen in training."""
+        return pd.Index(self.names).get_indexer(pd.Index(names)).astype("int64") + 1
 
     @property
     def scaling(self) -> Scaling:
         return Scaling(self.kind, torch.from_numpy(self.loc), torch.from_numpy(self.scale))
+
+    @property
+    def middle(self) -> np.ndarray:
+        """A usual value of each slot [slots c], in data units."""
+        return np.expm1(self.loc) if self.kind == "log1p" else self.loc
+
+    def days(self, clock: Clock, ordinals: np.ndarray) -> np.ndarray:
+        """What is known of days: calendar, holidays, daylight; float32 [row, column]."""
+        columns = [clock.features(ordinals, self.calendar)]
+        if self.holidays is not None:
+            columns.append(holiday.features(clock, ordinals, self.holidays))
+        if self.latitude is not None:
+            columns.append(daylight.share(clock.local(ordinals).day_of_year.to_numpy(), self.latitude)[:, None])
+        return np.concatenate(columns, 1, dtype="float32")
 
     def scaled(self, values: np.ndarray, names: Sequence[str]) -> np.ndarray:
         """Covariate columns in units of their own deviation."""
@@ -65,26 +96,42 @@ class Statistics:
         return cls(**{**plain, **arrays, **tuples, **pairs})
 
 
-def learn(grid: Grid, until: int, kind: str, calendar: Sequence[str] | None, season: int | None) -> Statistics:
-    """Learns everything from the rows before the clock's number `until`, and from nothing else."""
+def learn(grid: Grid, until: int | np.ndarray, data: Mapping[str, Any]) -> Statistics:
+    """Learns everything from the rows before the clock's number `until`, and from nothing else.
+
+    `until` is one for all series or one each; `data.train_window` leaves out rows further back.
+    """
+    kind, layout = data["scaler"], grid.layout
     if kind not in SCALERS:
         raise Refusal(f"data.scaler={kind}: expected one of {', '.join(SCALERS)}", "config")
-    layout = grid.layout
     ends = grid.offsets[:-1] + np.clip(until - grid.first, 0, grid.lengths)
-    parts = [slice(start, end) for start, end in zip(grid.offsets[:-1], ends, strict=True)]
+    starts = grid.offsets[:-1]
+    if data["train_window"] is not None:
+        starts = starts + np.clip(until - data["train_window"] - grid.first, 0, ends - starts)
+    parts = [slice(start, end) for start, end in zip(starts, ends, strict=True)]
     longest = max(part.stop - part.start for part in parts)
+    season = data["season"]
     if season is None and layout.clock.season >= longest:
         log.info("%s: train is shorter than a season; the naive forecast repeats the last value", grid.source)
     season = season or (layout.clock.season if layout.clock.season < longest else 1)
     train = np.zeros(len(grid.y), dtype=bool)
     for part in parts:
         train[part] = True
+    inside(replace(grid, y=np.where(train[:, None], grid.y, np.nan)), kind)
     loc, scale = by_slot(grid.y, parts, train, kind)
-    deviation = scale if kind == "standard" else by_slot(grid.y, parts, train, "standard")[1]
+    deviation = scale.copy() if kind == "standard" else by_slot(grid.y, parts, train, "standard")[1]
+    if kind == "capacity" and data["capacity"] is not None:
+        scale = capacity(grid, data["capacity"], scale)
+    if data["pooled"]:
+        loc[:], scale[:] = loc[0], scale[0]
     covariates = dict(zip(layout.past, grid.past[train].T, strict=True))
     covariates |= dict(zip(layout.future, grid.future[train].T, strict=True))
     numeric = [name for name in layout.static if grid.static[name].dtype.kind == "f"]
     covariates |= {name: grid.static[name].to_numpy() for name in numeric}
+    categories = {name: tuple(sorted(set(grid.static[name]))) for name in layout.static if name not in numeric}
+    for name in set(grid.labels) & set(covariates):
+        seen = np.unique(covariates.pop(name))
+        categories[name] = tuple(grid.labels[name][int(code)] for code in seen[~np.isnan(seen)])
     seasonal = np.stack([np.full(grid.y.shape[1], np.nan), *(naive_error(grid.y[part], season) for part in parts)])
     return Statistics(
         kind=kind,
@@ -94,10 +141,25 @@ def learn(grid: Grid, until: int, kind: str, calendar: Sequence[str] | None, sea
         deviation=deviation,
         naive_error=seasonal,
         columns={name: column(values) for name, values in covariates.items()},
-        categories={name: tuple(sorted(set(grid.static[name]))) for name in layout.static if name not in numeric},
-        calendar=layout.clock.calendar(calendar),
+        categories=categories,
+        calendar=layout.clock.calendar(data["calendar"]),
         season=season,
+        fill=data["fill"],
+        masks=data["observed"],
+        holidays=data["holidays"],
+        latitude=data["latitude"],
     )
+
+
+def capacity(grid: Grid, name: str, largest: np.ndarray) -> np.ndarray:
+    """Scales [slots c] from a static column, each series' installed capacity; unseen series take the largest value."""
+    if name not in grid.layout.static or grid.static[name].dtype.kind != "f":
+        raise Refusal(f"data.capacity={name}: expected a column of numbers among data.static", "config")
+    values = grid.static[name].to_numpy()
+    if not (values > 0).all():
+        series = grid.names[int((~(values > 0)).argmax())]
+        raise Refusal(f"{grid.source}: the capacity '{name}' of series '{series}' is not above 0", "static")
+    return np.concatenate((largest[:1], np.repeat(values[:, None], largest.shape[1], 1)))
 
 
 def by_slot(y: np.ndarray, parts: list[slice], train: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -111,25 +173,37 @@ def by_slot(y: np.ndarray, parts: list[slice], train: np.ndarray, kind: str) -> 
 def fit(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """loc and scale [c] of columns [row c] with missing values; NaN for a column without any.
 
-    scikit-learn sees values relative to one of them and to their range, so that level and unit don't matter.
+    What a scaler sees is relative to one value and to their range, so that level and unit don't matter.
     """
     loc, scale = np.full(values.shape[1], np.nan), np.ones(values.shape[1])
     for i, column in enumerate(values.T):
         seen = column[~np.isnan(column)]
         if not len(seen):
             continue
-        scaler = SCALERS[kind]
-        if scaler is None:
+        if kind in ("none", "capacity"):
             loc[i] = 0.0
+            scale[i] = (np.abs(seen).max() or 1.0) if kind == "capacity" else 1.0
             continue
+        seen = np.log1p(seen) if kind == "log1p" else seen
         unit = np.abs(seen - seen[0]).max() or 1.0
-        fitted = scaler().fit(((seen - seen[0]) / unit)[:, None])
-        middle = fitted.mean_ if kind == "standard" else fitted.center_
-        loc[i] = seen[0] + unit * middle[0]
-        spread = unit * fitted.scale_[0]
-        if seen.min() < seen.max() and spread > CONSTANT * np.abs(seen).max():
-            scale[i] = spread
+        middle, spread = middle_and_spread((seen - seen[0]) / unit, kind)
+        loc[i] = seen[0] + unit * middle
+        if seen.min() < seen.max() and unit * spread > CONSTANT * np.abs(seen).max():
+            scale[i] = unit * spread
     return loc, scale
+
+
+def middle_and_spread(values: np.ndarray, kind: str) -> tuple[float, float]:
+    """loc and scale of numbers. For asinh the median and the median absolute deviation in standard deviations (or,
+    if most are equal, the standard deviation): B. Uniejewski et al., "Variance stabilizing transformations for
+    electricity spot price forecasting", 2018.
+    """
+    if kind == "asinh":
+        middle = float(np.median(values))
+        return middle, float(MAD * np.median(np.abs(values - middle)) or values.std())
+    scaler, loc, scale = SCIKIT[kind]
+    found = scaler().fit(values[:, None])
+    return getattr(found, loc)[0], getattr(found, scale)[0]
 
 
 def column(values: np.ndarray) -> tuple[float, float]:

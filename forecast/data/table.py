@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from forecast.data.clock import Clock, fitted, phased
-from forecast.data.column import id_column, looks_numeric, names_of, numbers, require, static, time_columns
+from forecast.data.column import categories, id_column, looks_numeric, names_of, numbers, require, static, time_columns
 from forecast.data.repair import begins, deduplicated, frequencies, refuse_change, resampled, step_of
 from forecast.data.stamp import MARK, Stamps, joined, localized
 from forecast.error import Refusal, nearest
@@ -28,7 +28,11 @@ BUNDLED = HERE / "datasets" if (HERE / "datasets").is_dir() else HERE.parent / "
 
 @dataclass(frozen=True)
 class Layout:
-    """Which column plays which part, and the grid that the stamps lie on: what a forecaster remembers of its data."""
+    """Which column plays which part, when it is known, and the grid of the stamps: what a forecaster knows of its data.
+
+    A value is known `lag` steps after the end of its own step (negative: before); without one a past covariate is
+    known at once, a future one always. `oracle` names future covariates that are measurements.
+    """
 
     time: str
     id: str | None
@@ -36,7 +40,10 @@ class Layout:
     past: tuple[str, ...]
     future: tuple[str, ...]
     static: tuple[str, ...]
+    categorical: tuple[str, ...]
     joint: bool
+    lag: dict[str, int]
+    oracle: tuple[str, ...]
     clock: Clock
 
     @classmethod
@@ -44,6 +51,19 @@ class Layout:
         """The layout that `dataclasses.asdict` and JSON made plain."""
         tuples = {key: tuple(x) for key, x in plain.items() if isinstance(x, list)}
         return cls(**{**plain, **tuples, "clock": Clock(**plain["clock"])})
+
+    def check(self) -> None:
+        """Refuses options that name columns of another part."""
+        may = {
+            "lag": (*self.target, *self.past, *self.future),
+            "oracle": self.future,
+            "categorical": (*self.past, *self.future, *self.static),
+        }
+        for key, names in may.items():
+            wrong = sorted(set(getattr(self, key)) - set(names))
+            if wrong:
+                there = f"it is for {', '.join(names)}" if names else "there are no columns that it is for"
+                raise Refusal(f"data.{key}: '{wrong[0]}' can't be named here, {there}", "config")
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -81,6 +101,7 @@ def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
     frame = indexed(frame, source)
     time, series = time_columns(frame, data["time"], source), id_column(frame, data["id"])
     roles = {kind: tuple(data[kind]) for kind in ("past", "future", "static")}
+    frame = chosen(frame, series, data["series"], source)
     taken = {*time, f"{' '.join(time)} {MARK}", series, *roles["past"], *roles["future"], *roles["static"]}
     target = tuple(data["target"] or targets(frame, series, taken, source))
     if set(target) & taken:
@@ -95,7 +116,9 @@ def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
                 f"{source}: '{name}' can't be a covariate, the table calls another column so: rename it", "config"
             )
     stamps = instants(frame, time, series, data, None, source)
-    layout = Layout(" ".join(time), series, target, joint=bool(data["joint"]), clock=Clock("h"), **roles)
+    known = {"lag": dict(data["lag"] or {}), "oracle": tuple(data["oracle"]), "categorical": tuple(data["categorical"])}
+    layout = Layout(" ".join(time), series, target, joint=bool(data["joint"]), clock=Clock("h"), **roles, **known)
+    layout.check()
     long = sorted_once(arranged(frame, layout, stamps, source), layout, data["duplicates"], source)
     steps = frequencies(long)
     try:
@@ -109,6 +132,7 @@ def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
                 refuse_change(steps, source)
     except Refusal as error:
         raise Refusal(f"{source}: {error}" if source not in str(error) else str(error), error.code) from None
+    refuse_gaps(long, layout.clock, data["max_gap"], source)
     return Table(long, layout, source)
 
 
@@ -117,7 +141,7 @@ def again(frame: pd.DataFrame, layout: Layout, data: Mapping[str, Any], source: 
 
     Raises Refusal if a column is missing or the stamps lie off the grid of the training data.
     """
-    frame = indexed(frame, source)
+    frame = chosen(indexed(frame, source), layout.id, data["series"], source)
     names = [layout.id, *layout.target, *layout.past, *layout.future, *layout.static]
     time = [layout.time] if isinstance(data["time"], str | None) else time_columns(frame, data["time"], source)
     require(frame, [name for name in (*time, *names) if name], source)
@@ -136,7 +160,38 @@ def again(frame: pd.DataFrame, layout: Layout, data: Mapping[str, Any], source: 
             f"{source}: {stamps[off][0]} is not on the grid of the training data ({layout.clock.freq})",
             "wrong-frequency",
         )
+    refuse_gaps(long, layout.clock, data["max_gap"], source)
     return Table(long, layout, source)
+
+
+def chosen(frame: pd.DataFrame, series: str | None, wanted: Sequence[str] | None, source: str) -> pd.DataFrame:
+    """The rows of the series that `data.series` names."""
+    if wanted is None:
+        return frame
+    if series is None:
+        raise Refusal(
+            "data.series needs a column of series names (data.id); of a wide file choose data.target", "config"
+        )
+    found = frame[frame[series].astype(str).isin(list(map(str, wanted)))]
+    if not len(found):
+        there = list(map(str, pd.unique(frame[series])))
+        raise Refusal(f"{source}: no row is of data.series={list(wanted)}{nearest(str(wanted[0]), there)}", "no-rows")
+    return found.reset_index(drop=True)
+
+
+def refuse_gaps(long: pd.DataFrame, clock: Clock, longest: int | None, source: str) -> None:
+    """Refuses more than `longest` missing stamps in a row (rows by series and time)."""
+    if longest is None:
+        return
+    ordinals, codes = clock.ordinals(pd.DatetimeIndex(long["ds"])), long["unique_id"].cat.codes.to_numpy()
+    missing = np.where(np.diff(codes) == 0, np.diff(ordinals) - 1, 0)
+    if missing.max(initial=0) > longest:
+        row = long.iloc[int(missing.argmax())]
+        raise Refusal(
+            f"{source}: {missing.max()} stamps are missing after {row['ds']} of series '{row['unique_id']}', more than "
+            f"data.max_gap={longest}; {int((missing > longest).sum())} gaps are as long",
+            "long-gap",
+        )
 
 
 def instants(
@@ -205,35 +260,49 @@ def targets(frame: pd.DataFrame, series: str | None, taken: set[str | None], sou
 
 def arranged(frame: pd.DataFrame, layout: Layout, stamps: pd.DatetimeIndex, source: str) -> pd.DataFrame:
     """Names and types: the rows of the table, in the order of the file."""
-    values = {name: numbers(frame, name, source) for name in (*layout.target, *layout.past, *layout.future)}
-    ids = None if layout.id is None else names_of(frame[layout.id], source)
-    covariates = {name: values[name] for name in (*layout.past, *layout.future)}
-    covariates |= {name: static(frame, name, source) for name in layout.static}
+    values = {name: numbers(frame, name, source) for name in layout.target}
+    covariates = {
+        name: categories(frame, name) if name in layout.categorical else numbers(frame, name, source)
+        for name in (*layout.past, *layout.future)
+    }
+    covariates |= {name: static(frame, name, source, name in layout.categorical) for name in layout.static}
+    times = 1 if layout.joint else len(layout.target)  # in a wide file each target has all rows
     if layout.joint:
-        pieces = [(ids, {name: values[name] for name in layout.target})]
+        channels = values
     else:
-        several = len(layout.target) > 1
-        names = [name if ids is None else ids + f"/{name}" if several else ids for name in layout.target]
-        pieces = [(name, {"y": values[target]}) for name, target in zip(names, layout.target, strict=True)]
-    blocks = []
-    for names, channels in pieces:
-        block = pd.DataFrame({"ds": stamps, **channels, **covariates})
-        block.insert(0, "unique_id", "series" if names is None else names)
-        blocks.append(block)
-    long = pd.concat(blocks, ignore_index=True) if len(blocks) > 1 else blocks[0]
-    codes, order = pd.factorize(long["unique_id"], sort=layout.id is not None)  # wide: in the order of the targets
-    long["unique_id"] = pd.Categorical.from_codes(codes, order)
-    return long
+        channels = {"y": values[layout.target[0]] if times == 1 else np.concatenate([*values.values()])}
+    if layout.id is None:
+        codes, labels = np.zeros(len(frame), "int8"), ["series"] if layout.joint else list(layout.target)
+    else:
+        column = frame[layout.id]
+        if column.dtype == object or column.isna().any() or (column == "").any():
+            column = pd.Series(names_of(column, source))  # 7 and 7.0 are one key, but two names
+        codes, ids = pd.factorize(column)
+        labels = [f"{x}/{name}" for name in layout.target for x in ids] if times > 1 else [str(x) for x in ids]
+    known, order = pd.factorize(pd.Series(labels, dtype="str"), sort=layout.id is not None)  # wide: as the targets are
+    codes = known[codes if times == 1 else np.concatenate([codes + i * (len(known) // times) for i in range(times)])]
+    rows = slice(None) if times == 1 else np.tile(np.arange(len(frame)), times)
+    return pd.DataFrame(
+        {
+            "unique_id": pd.Categorical.from_codes(codes, order),
+            "ds": stamps[rows],
+            **channels,
+            **{name: column[rows] for name, column in covariates.items()},
+        },
+        copy=False,
+    )
 
 
 def sorted_once(long: pd.DataFrame, layout: Layout, repair: str | None, source: str) -> pd.DataFrame:
     """Rows by series, then time; a stamp that occurs twice in a series is refused, unless a repair is named."""
     codes, instants = long["unique_id"].cat.codes.to_numpy(), pd.DatetimeIndex(long["ds"]).asi8
-    order = np.lexsort((instants, codes))
-    if (np.diff(order) != 1).any():
+    same = codes[1:] == codes[:-1]
+    if ((codes[1:] < codes[:-1]) | (same & (instants[1:] < instants[:-1]))).any():
         log.info("%s: rows were not in time order and have been sorted", source)
+        order = np.lexsort((instants, codes))
         long, codes, instants = long.iloc[order].reset_index(drop=True), codes[order], instants[order]
-    twice = (np.diff(codes) == 0) & (np.diff(instants) == 0)
+        same = codes[1:] == codes[:-1]
+    twice = same & (instants[1:] == instants[:-1])
     if twice.any() and repair:
         long = deduplicated(long, twice, repair, source)
     elif twice.any():

@@ -1,14 +1,17 @@
 """Panel + Window -> batches: a window is a row number, and a whole batch is one gather from a strided view."""
 
+import logging
 from collections.abc import Callable, Iterator
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from forecast.contract import Batch, Window, mix
 from forecast.data.panel import Panel
 from forecast.error import Refusal
+
+log = logging.getLogger(__name__)
 
 WHOLE = ("y", "observed", "clock", "future", "future_observed")  # what spans a window,
 SEEN = ("past", "past_observed")  # only its context,
@@ -16,10 +19,19 @@ FACTS = ("static", "codes")  # or is one row a series
 
 
 class Windows:
-    """Windows of a panel, by the rows at which their contexts start [window]."""
+    """Windows of a panel, by the rows at which their contexts start [window]; some may weigh more than others.
 
-    def __init__(self, panel: Panel, window: Window, starts: Int64[Tensor, " window"]):
-        self.panel, self.window, self.starts = panel, window, starts
+    What is not known when a forecast is issued is hidden: the value known last stands in its place.
+    """
+
+    def __init__(
+        self,
+        panel: Panel,
+        window: Window,
+        starts: Int64[Tensor, " window"],
+        weights: Float32[Tensor, " window"] | None = None,
+    ):
+        self.panel, self.window, self.starts, self.weights = panel, window, starts, weights
         self.series = torch.searchsorted(panel.offsets, starts, right=True) - 1
         self.slots, self.cutoffs = panel.slots[self.series], starts + window.context - 1
         views = {name: strided(getattr(panel, name), window.length) for name in WHOLE}
@@ -29,13 +41,17 @@ class Windows:
         self.facts = {name: fact for name, fact in facts.items() if fact.shape[-1]}
         self.absent = {name: x[:0] for name, x in {**views, **facts}.items() if not x.shape[-1]}
         self.constants: dict[int, dict[str, Tensor]] = {}
+        self.hidden = unknown(panel, window)
+        self.day = panel.layout.clock.at(window.anchor) if window.anchor else None
 
     def __len__(self) -> int:
         return len(self.starts)
 
     @classmethod
-    def between(cls, panel: Panel, window: Window, begin: int, end: int) -> "Windows":
-        """All windows whose targets lie in [begin, end), numbers of the clock; contexts may reach back before.
+    def between(cls, panel: Panel, window: Window, begin: int | Tensor, end: int | Tensor) -> "Windows":
+        """All windows whose targets lie in [begin, end), numbers of the clock (one, or one a series).
+
+        Contexts may reach back before.
 
         They follow each other by the window's stride, or, with an anchor, start at that time of each day.
         """
@@ -52,28 +68,55 @@ class Windows:
 
     @classmethod
     def latest(cls, panel: Panel, window: Window) -> "Windows":
-        """One window a series: its targets follow the last observed row. Series without enough rows are refused."""
-        for i in torch.nonzero(panel.lengths < window.context).flatten().tolist():
+        """One window a series: its targets follow the last observed row. Series without enough rows are left out.
+
+        Raises Refusal if none is left, or the targets don't begin at the anchor.
+        """
+        short = panel.lengths < window.context
+        names = [panel.names[i] for i in torch.nonzero(short).flatten().tolist()]
+        if len(names) == len(panel.names):
             raise Refusal(
-                f"{panel.source}: series '{panel.names[i]}' has {int(panel.lengths[i])} rows up to its last value; a "
+                f"{panel.source}: series '{names[0]}' has {int(panel.lengths[0])} rows up to its last value; a "
                 f"forecast needs {window.context} (the context)",
                 "too-short",
             )
-        return cls(panel, window, panel.offsets[:-1] + panel.lengths - window.context)
+        left_out(names, panel, f"{window.context} rows up to their last value")
+        found = cls(panel, window, (panel.offsets[:-1] + panel.lengths - window.context)[~short])
+        if found.day is not None:
+            phase, period = found.day
+            first = found.starts + window.context + window.gap
+            off = panel.clock[first] % period != phase
+            if off.any():
+                i = int(off.nonzero()[0])
+                series = int(found.series[i])
+                number = panel.first[series] + first[i] - panel.offsets[series]
+                stamp = panel.layout.clock.stamps(number[None].numpy())[0]
+                raise Refusal(
+                    f"{panel.source}: with a gap of {window.gap} the forecast of series '{panel.names[series]}' would "
+                    f"begin at {stamp}, but the anchor is {window.anchor}: end the data {window.gap + 1} steps before "
+                    "the anchor",
+                    "anchor",
+                )
+        return found
 
     def check_future(self) -> None:
         """Refuses a window in which a known covariate is unknown after the cutoff, by its name and stamp."""
-        panel, window, names = self.panel, self.window, self.panel.layout.future
-        for start, series in zip(self.starts.tolist(), self.series.tolist(), strict=True) if names else ():
-            missing = ~panel.future_observed[start + window.context : start + window.length, : len(names)]
+        panel, window = self.panel, self.window
+        hidden = {column: steps for field, column, steps in self.hidden if field == "future"}
+        named = [i for i, name in enumerate(panel.future_names) if name]
+        for start, series in zip(self.starts.tolist(), self.series.tolist(), strict=True) if named else ():
+            missing = ~panel.future_observed[start + window.context : start + window.length, : len(named)]
+            for column, steps in hidden.items():
+                missing[max(0, window.ahead - steps) :, column] = False
             if not missing.any():
                 continue
             step, column = missing.nonzero()[0].tolist()
             number = panel.first[series] + start + window.context + step - panel.offsets[series]
             stamp = panel.layout.clock.stamps(number[None].numpy())[0]
             raise Refusal(
-                f"{panel.source}: '{names[column]}' is not known at {stamp} (series '{panel.names[series]}'), but the "
-                f"forecast needs it for {window.ahead} steps after the last value: append rows with {', '.join(names)}",
+                f"{panel.source}: '{panel.future_names[column]}' is not known at {stamp} (series "
+                f"'{panel.names[series]}'), but the forecast needs it for {window.ahead} steps after the last value: "
+                f"append rows with {', '.join(panel.layout.future)}",
                 "no-future",
             )
 
@@ -84,11 +127,19 @@ class Windows:
         if self.facts:
             series = self.series.index_select(0, numbers)
             taken |= {name: fact.index_select(0, series) for name, fact in self.facts.items()}
+        for field, column, steps in self.hidden:
+            conceal(taken[field][..., column], taken[f"{field}_observed"][..., column], steps)
+        if self.weights is not None:
+            taken["weight"] = self.weights.index_select(0, numbers)
         if weight is not None:
-            taken["weight"] = weight
+            taken["weight"] = weight if self.weights is None else weight * taken["weight"]
         parts = (window.context, window.gap, window.horizon)
         y, _, target = taken.pop("y").split_with_sizes(parts, 1)
         y_observed, _, target_observed = taken.pop("observed").split_with_sizes(parts, 1)
+        if self.panel.fill == "linear":
+            y = between(y, y_observed)
+        if self.day is not None:
+            target_observed = target_observed & self.counts(taken["clock"])[..., None]
         return Batch(
             y=y,
             y_observed=y_observed,
@@ -99,6 +150,15 @@ class Windows:
             **taken,
         )
 
+    def counts(self, clock: Int64[Tensor, "b length"]) -> Bool[Tensor, "b horizon"]:
+        """The steps of the horizon that lie in the local days which it is to cover: without an anchor, all."""
+        first = clock[:, -self.window.horizon :]
+        if self.day is None or self.window.horizon < self.day[1]:
+            return torch.ones_like(first, dtype=torch.bool)
+        phase, period = self.day
+        days = (first - phase).div(period, rounding_mode="floor")
+        return days - days[:, :1] < self.window.horizon // period
+
     def constant(self, b: int) -> dict[str, Tensor]:
         """What all batches of b windows share: empty tensors for what is absent, weights of one. Made once."""
         if b not in self.constants:
@@ -108,7 +168,8 @@ class Windows:
         return self.constants[b]
 
     def to(self, device: torch.device) -> "Windows":
-        return Windows(self.panel.to(device), self.window, self.starts.to(device))
+        weights = None if self.weights is None else self.weights.to(device)
+        return Windows(self.panel.to(device), self.window, self.starts.to(device), weights)
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All windows in order, the last batch kept."""
@@ -119,6 +180,58 @@ class Windows:
 def strided(rows: Tensor, length: int) -> Tensor:
     """A view [start length column] (without columns: [start length]) whose entry i is the window from row i."""
     return rows.as_strided((max(0, len(rows) - length + 1), length, *rows.shape[1:]), (rows.stride(0), *rows.stride()))
+
+
+def unknown(panel: Panel, window: Window) -> list[tuple[str, int, int]]:
+    """Covariates that are not known up to their end when a forecast is issued: field, column, steps at the end.
+
+    A value is known `lag` steps after the end of its own. Raises Refusal if a target is known too late for the gap.
+    """
+    lag, lead = panel.layout.lag, window.gap if window.lead is None else window.lead
+    for name in panel.layout.target:
+        if name in lag and lead + lag[name] > window.gap:
+            raise Refusal(
+                f"data.lag: '{name}' is known only up to {lead + lag[name]} steps before the first forecast step, but "
+                f"gap={window.gap}: set gap={lead + lag[name]}",
+                "gap",
+            )
+    ends = {"past": -window.gap, "future": window.horizon}
+    names = {"past": panel.past_names, "future": panel.future_names}
+    found = [
+        (field, column, end + lead + lag.get(name, 0))
+        for field, end in ends.items()
+        for column, name in enumerate(names[field])
+        if name and (field == "past" or name in lag)
+    ]
+    return [entry for entry in found if entry[2] > 0]
+
+
+def conceal(values: Float32[Tensor, "b t"], observed: Bool[Tensor, "b t"], steps: int) -> None:
+    """Puts the value before the last `steps` in their place (0 if there is none), and marks them as not observed."""
+    steps = min(steps, values.shape[1])
+    values[:, -steps:] = values[:, -steps - 1, None] if steps < values.shape[1] else 0.0
+    observed[:, -steps:] = False
+
+
+def between(y: Float64[Tensor, "b t c"], observed: Bool[Tensor, "b t c"]) -> Float64[Tensor, "b t c"]:
+    """Missing values on the line between the ones seen before and after; those after the last one stay as they are."""
+    length = y.shape[1]
+    steps = torch.arange(length, device=y.device)[None, :, None].expand_as(y)
+    before = torch.where(observed, steps, 0).cummax(1).values
+    after = torch.where(observed, steps, length).flip(1).cummin(1).values.flip(1)
+    share = (steps - before).double() / (after - before).clamp(min=1)
+    line = y + share * (y.gather(1, after.clamp(max=length - 1)) - y)
+    return torch.where(observed | (after == length), y, line)
+
+
+def left_out(names: list[str], panel: Panel, why: str) -> None:
+    """Says which series are too short."""
+    if names:
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        log.info(
+            "%s: %d of %d series left out, they don't have %s: %s%s",
+            panel.source, len(names), len(panel.names), why, ", ".join(names[:5]), more,
+        )  # fmt: skip
 
 
 class Order:

@@ -60,7 +60,7 @@ def case(csv: dict, grid: str, window: Window, layout: str) -> Case:
     frame = pd.concat(frames, ignore_index=True)
     frame, settings = (frame.drop(columns="site"), settings) if layout == "wide" else (frame, settings | {"id": "site"})
     laid = panels.grid(table.table(frame, settings, "test"), window.ahead)
-    learnt = scaler.learn(laid, int(laid.first.min()) + 10, "standard", [], None)
+    learnt = scaler.learn(laid, int(laid.first.min()) + 10, {**csv, "calendar": []})
     stamps = {name: whole[first : first + rows + window.ahead] for name, (first, rows) in spans.items()}
     labels = {name: [name] if layout == "long" else [f"{name}/v", f"{name}/u"] for name in spans}
     if layout == "wide":

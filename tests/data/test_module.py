@@ -33,7 +33,7 @@ def made(split=SPLIT, spans=((0, 150), (20, 60), (90, 60)), window=WINDOW, tz=No
         blocks.append(pd.DataFrame({"unique_id": f"s{i}", "ds": ds, "y": np.arange(float(rows)) + 1000 * i}))
     laid = grid(table(pd.concat(blocks), DATA | {"freq": freq}, "my.csv"), window.ahead)
     borders = laid.borders(split)
-    return panel(laid, learn(laid, borders[0], "standard", None, None)), borders
+    return panel(laid, learn(laid, borders[0], DATA)), borders
 
 
 def stamps(found: Panel, windows) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
@@ -48,10 +48,9 @@ def stamps(found: Panel, windows) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
 @pytest.mark.parametrize("tz", [None, "Europe/Berlin"])
 def test_targets_of_each_part_lie_between_its_dates(tz):
     found, borders = made(tz=tz)
-    data = SeriesDataModule(found, WINDOW, borders, batch_size=8, seed=1)
     dates = [pd.Timestamp(date, tz=tz) for date in ("2024-03-01", *SPLIT)]
     for i, part in enumerate(PARTS):
-        spans = stamps(found, data.part(part, replace(WINDOW, stride=1)))
+        spans = stamps(found, SeriesDataModule.cut(found, replace(WINDOW, stride=1), borders, part))
         assert all(dates[i] <= first and last < dates[i + 1] for first, last in spans)
         if i:  # some series goes on through every border: targets begin right behind it and reach the next one
             assert min(first for first, _ in spans) == dates[i]
@@ -79,13 +78,15 @@ def test_a_border_at_the_first_of_january_1970_is_a_border(border):
 
 def test_training_uses_the_stride_validation_every_window_and_neither_the_anchor():
     found, borders = made()
-    data = SeriesDataModule(found, replace(WINDOW, anchor="00:00"), borders, batch_size=8, seed=1)
+    data = SeriesDataModule(
+        found, replace(WINDOW, anchor="00:00"), borders, train_window=None, half_life=None, batch_size=8, seed=1
+    )
     dense = {part: SeriesDataModule.cut(found, replace(WINDOW, stride=1), borders, part) for part in PARTS}
     for series in range(3):
         train = data.windows["train"].starts[data.windows["train"].series == series]
         assert torch.equal(train, dense["train"].starts[dense["train"].series == series][::3])
     assert torch.equal(data.windows["val"].starts, dense["val"].starts)
-    test = stamps(found, data.part("test", replace(WINDOW, anchor="00:00")))
+    test = stamps(found, SeriesDataModule.cut(found, replace(WINDOW, anchor="00:00"), borders, "test"))
     assert [first for first, _ in test] == [pd.Timestamp(day) for day in ("2024-03-31", "2024-04-01", "2024-04-01")]
 
 
@@ -102,7 +103,7 @@ def test_series_too_short_for_a_part_are_left_out_and_all_too_short_are_refused(
         SeriesDataModule.cut(found, long, borders, "test")
     )
     with pytest.raises(Refusal, match="in train"):
-        SeriesDataModule(found, long, borders, batch_size=8, seed=1)
+        SeriesDataModule(found, long, borders, train_window=None, half_life=None, batch_size=8, seed=1)
 
 
 # --- with a real Trainer ---
@@ -138,7 +139,7 @@ def trainer(kind: type[lightning.Trainer] = lightning.Trainer, **settings) -> li
 
 def data_of(batch_size: int) -> SeriesDataModule:
     found, borders = made()
-    return SeriesDataModule(found, WINDOW, borders, batch_size=batch_size, seed=3)
+    return SeriesDataModule(found, WINDOW, borders, train_window=None, half_life=None, batch_size=batch_size, seed=3)
 
 
 def test_a_trainer_gets_every_window_once_an_epoch_in_another_order_each_time():

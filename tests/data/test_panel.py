@@ -41,7 +41,7 @@ def frame_of(seed: int = 0) -> pd.DataFrame:
 
 def made(frame: pd.DataFrame) -> tuple[Grid, Statistics, Panel]:
     laid = grid(table(frame, ROLES, "test"), AHEAD)
-    statistics = learn(laid, int(laid.first.min()) + 25, "standard", None, None)
+    statistics = learn(laid, int(laid.first.min()) + 25, DATA)
     return laid, statistics, panel(laid, statistics)
 
 
@@ -212,7 +212,7 @@ def test_calendar_columns_stand_after_the_known_covariates_and_are_always_observ
 def test_absent_roles_have_zero_columns():
     frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=30, freq="h"), "y": np.arange(30.0)})
     laid = grid(table(frame, DATA, "test"), 2)
-    found = panel(laid, learn(laid, int(laid.first[0]) + 20, "standard", [], None))
+    found = panel(laid, learn(laid, int(laid.first[0]) + 20, DATA | {"calendar": []}))
     for name in ("past", "past_observed", "future", "future_observed"):
         assert getattr(found, name).shape == (32, 0), name
     assert found.static.shape == found.codes.shape == (1, 0)

@@ -69,7 +69,8 @@ def test_pjm_load_as_the_hours_that_end_at_its_local_stamps(real):
     same(loaded(path, tz="America/New_York", stamp="end"), expected)
 
 
-NAMES = "Global_active_power Global_reactive_power Voltage Global_intensity Sub_metering_1 Sub_metering_2 Sub_metering_3"
+NAMES = "Global_active_power Global_reactive_power Voltage Global_intensity"
+NAMES += " Sub_metering_1 Sub_metering_2 Sub_metering_3"
 
 
 def test_household_meter_with_semicolons_and_question_marks(real):
@@ -78,7 +79,7 @@ def test_household_meter_with_semicolons_and_question_marks(real):
     assert head == ["Date", "Time", *NAMES.split()]
     expected = {}
     for date, time, *cells in rows:
-        when = datetime.strptime(f"{date} {time}", "%d/%m/%Y %H:%M:%S")  # noqa: DTZ007
+        when = datetime.strptime(f"{date} {time}", "%d/%m/%Y %H:%M:%S")
         expected |= {(name, when): number(cell) for name, cell in zip(head[2:], cells, strict=True)}
     same(loaded(path, missing=["?"]), expected)
     with pytest.raises(Refusal, match=r"row 6840, column 'Global_active_power': '\?' is not a number"):

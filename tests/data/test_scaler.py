@@ -18,7 +18,7 @@ from sklearn.preprocessing import RobustScaler, StandardScaler
 
 from forecast.config import CONF
 from forecast.data.panel import Grid, grid
-from forecast.data.scaler import Statistics, column, fit, learn, naive_error
+from forecast.data.scaler import SCALERS, Statistics, column, fit, learn, naive_error
 from forecast.data.table import table
 from forecast.error import Refusal
 
@@ -28,7 +28,7 @@ ROLES |= {"static": ["size", "kind"], "freq": "h"}
 SPANS = [(0, 60), (7, 45), (20, 30), (58, 10)]  # (first row, rows); the last one begins after the train rows
 TRAIN = 40  # rows of the first series that are train rows
 AHEAD = 4
-KINDS = ["standard", "robust", "none"]
+KINDS = list(SCALERS)
 
 
 @cache
@@ -36,7 +36,7 @@ def made() -> Grid:
     rng, blocks = np.random.default_rng(0), []
     for i, (first, rows) in enumerate(SPANS):
         ds = pd.date_range("2024-01-01", periods=first + rows, freq="h")[first:]
-        values = 100 * i + (1 + i) * rng.normal(size=(rows, 4))
+        values = 100 * i + (1 + i) * rng.uniform(-0.9, 4, size=(rows, 4))  # log1p takes them all
         block = pd.DataFrame(values, columns=["load", "price", "p", "f"]).mask(rng.random(values.shape) < 0.15)
         blocks.append(block.assign(ds=ds, unique_id=f"s{i}", size=float(i * i), kind="ab"[i % 2]))
     return grid(table(pd.concat(blocks), ROLES, "test"), AHEAD)
@@ -47,7 +47,7 @@ def until(laid: Grid) -> int:
 
 
 def learnt(laid: Grid, kind: str = "standard", season: int | None = 6) -> Statistics:
-    return learn(laid, until(laid), kind, None, season)
+    return learn(laid, until(laid), DATA | {"scaler": kind, "season": season})
 
 
 def train_rows(laid: Grid) -> list[np.ndarray]:
@@ -66,9 +66,13 @@ def check_statistics(laid: Grid, found: Statistics) -> None:
         middle, spread = {
             "standard": lambda x: (np.nanmean(x, 0), np.nanstd(x, 0)),
             "robust": lambda x: (np.nanmedian(x, 0), np.subtract(*np.nanpercentile(x, [75, 25], axis=0))),
+            "minmax": lambda x: (np.nanmin(x, 0), np.nanmax(x, 0) - np.nanmin(x, 0)),
+            "asinh": lambda x: (np.nanmedian(x, 0), 1.4826 * np.nanmedian(np.abs(x - np.nanmedian(x, 0)), 0)),
+            "log1p": lambda x: (np.nanmean(np.log1p(x), 0), np.nanstd(np.log1p(x), 0)),
+            "capacity": lambda x: (np.zeros(2), np.nanmax(np.abs(x), 0)),
             "none": lambda x: (np.zeros(2), np.ones(2)),
         }[found.kind](rows)
-        np.testing.assert_allclose(found.loc[slot], middle, rtol=1e-11)
+        np.testing.assert_allclose(found.loc[slot], middle, rtol=1e-11, atol=1e-13)
         np.testing.assert_allclose(found.scale[slot], spread, rtol=1e-11)
         np.testing.assert_allclose(found.deviation[slot], np.nanstd(rows, 0), rtol=1e-11)
 
@@ -86,7 +90,7 @@ def test_statistics_are_those_of_the_train_rows_by_series_and_pooled(kind):
 def test_the_check_of_statistics_catches(fault):
     laid = made()
     border = {"one row more": 1, "one row less": -1, "all rows": 1000, "slots shifted": 0}[fault]
-    wrong = learn(laid, until(laid) + border, "standard", None, None)
+    wrong = learn(laid, until(laid) + border, DATA)
     if fault == "slots shifted":
         wrong = replace(wrong, loc=np.roll(wrong.loc, 1, 0))
     with pytest.raises(AssertionError):
@@ -135,7 +139,7 @@ def test_a_changed_file_after_the_train_rows_teaches_the_same():
     frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=80, freq="h"), "y": np.arange(80.0) ** 1.5})
     emptied, cut = frame.assign(y=frame["y"].where(frame.index < 50)), frame[:50]
     grids = [grid(table(x, DATA, "test"), AHEAD) for x in (frame, emptied, cut)]
-    found = [learn(laid, int(laid.first[0]) + 50, "standard", None, None) for laid in grids]
+    found = [learn(laid, int(laid.first[0]) + 50, DATA) for laid in grids]
     assert same(found[0], found[1]) and same(found[0], found[2])
 
 
@@ -226,12 +230,12 @@ def test_a_series_without_values_takes_the_pooled_numbers_and_none_at_all_take_z
 
 def test_series_not_seen_in_training_have_slot_zero():
     found = learnt(made())
-    assert [found.slot(name) for name in ("s0", "s3", "s4", "")] == [1, 4, 0, 0]
+    assert found.slots(["s0", "s3", "s4", ""]).tolist() == [1, 4, 0, 0]
 
 
 def test_an_unknown_scaler_is_refused_with_the_known_ones():
-    with pytest.raises(Refusal, match=r"data.scaler=minmax: expected one of standard, robust, none") as refusal:
-        learnt(made(), "minmax")
+    with pytest.raises(Refusal, match=r"data.scaler=maxmin: expected one of standard, robust, minmax") as refusal:
+        learnt(made(), "maxmin")
     assert refusal.value.code == "config"
 
 
@@ -277,7 +281,7 @@ def test_the_season_is_the_given_one_or_that_of_the_frequency():
 def test_where_train_is_no_longer_than_the_usual_season_it_is_one_step_and_logged(rows, season, caplog):
     laid = made()
     with caplog.at_level(logging.INFO, "forecast"):
-        found = learn(laid, int(laid.first.min()) + rows, "standard", None, None)
+        found = learn(laid, int(laid.first.min()) + rows, DATA)
     assert found.season == season and ("test: train is shorter than a season" in caplog.text) == (season == 1)
 
 
@@ -305,6 +309,10 @@ def test_statistics_survive_json_to_the_last_bit(numbers, errors, pair, words):
         categories={"kind": tuple(words)},
         calendar=("hour",),
         season=24,
+        fill="last",
+        masks=True,
+        holidays="DE",
+        latitude=None,
     )
     assert same(before, Statistics.of(json.loads(json.dumps(before.plain(), allow_nan=False))))
 

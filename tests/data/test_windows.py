@@ -37,7 +37,7 @@ def made(spans, ahead: int, tz: str | None = None, begin: str = "2024-03-30") ->
         block = block.mask(rng.random(block.shape) < 0.2)
         blocks.append(block.assign(ds=ds, unique_id=f"s{i}", size=float(i), kind="ab"[i % 2]))
     laid = grid(table(pd.concat(blocks), ROLES, "test"), ahead)
-    return panel(laid, learn(laid, int(laid.first.min()) + 15, "none", None, None))
+    return panel(laid, learn(laid, int(laid.first.min()) + 15, DATA | {"scaler": "none"}))
 
 
 def possible(panel: Panel, window: Window, begin: int, end: int) -> list[int]:
@@ -108,7 +108,7 @@ def test_rows_after_the_last_value_of_a_series_are_no_targets(tails, window):
             pd.DataFrame({"unique_id": f"s{i}", "ds": pd.date_range("2024-01-01", periods=30, freq="h"), "y": y})
         )
     laid = grid(table(pd.concat(blocks), DATA | {"freq": "h"}, "test"), window.ahead)
-    found = panel(laid, learn(laid, int(laid.first[0]) + 15, "standard", None, None))
+    found = panel(laid, learn(laid, int(laid.first[0]) + 15, DATA))
     assert found.lengths.tolist() == [30 - tail for tail in tails]
     starts = Windows.between(found, window, int(laid.first[0]), 10**9).starts
     expected = [i * (30 + window.ahead) + k for i, tail in enumerate(tails) for k in range(31 - tail - window.length)]
@@ -267,7 +267,7 @@ def future(rows: int, known: int, covariate_to: int) -> pd.DataFrame:
 
 def latest(frame: pd.DataFrame, window: Window) -> Windows:
     laid = grid(table(frame, DATA | {"target": ["y"], "future": ["f"], "freq": "h"}, "my.csv"), window.ahead)
-    return Windows.latest(panel(laid, learn(laid, 10**9, "standard", None, None)), window)
+    return Windows.latest(panel(laid, learn(laid, 10**9, DATA)), window)
 
 
 def test_the_latest_windows_end_with_the_last_observed_row_of_each_series():
@@ -278,13 +278,18 @@ def test_the_latest_windows_end_with_the_last_observed_row_of_each_series():
     assert (batch.clock.diff(dim=1) == 1).all() and batch.clock[1, 0] - batch.clock[0, 0] == 5
 
 
-def test_a_series_without_enough_rows_for_the_latest_window_is_refused_by_name():
-    latest(future(20, 4, 20), Window(context=4, horizon=3))
+def test_a_series_without_enough_rows_for_the_latest_window_is_left_out_and_named(caplog):
+    window = Window(context=4, horizon=3)
+    assert len(latest(future(20, 4, 20), window)) == 2 and not caplog.text
+    with caplog.at_level("INFO", "forecast"):
+        found = latest(future(20, 3, 20), window)
+    assert (
+        found.series.tolist() == [1] and "1 of 2 series left out" in caplog.text and caplog.text.strip().endswith("a")
+    )
+    alone = future(20, 3, 20).query("unique_id == 'a'")
     with pytest.raises(Refusal, match=r"my.csv: series 'a' has 3 rows .* needs 4 \(the context\)") as refusal:
-        latest(future(20, 3, 20), Window(context=4, horizon=3))
+        latest(alone, window)
     assert refusal.value.code == "too-short"
-    with pytest.raises(Refusal, match="series 'a' has 0 rows"):
-        latest(future(20, 0, 20), Window(context=4, horizon=3))
 
 
 def test_a_known_covariate_that_ends_before_the_horizon_is_refused_with_the_first_missing_stamp():

@@ -37,7 +37,7 @@ def batch_of(frame: pd.DataFrame, window: Window, csv: dict) -> Batch:
     """All windows of a table, in one batch."""
     checked = table.table(frame, {**csv, "joint": True, "target": ["u", "v"]}, "test")
     grid = panels.grid(checked, window.ahead)
-    panel = panels.panel(grid, scaler.learn(grid, int(grid.first[0]) + ROWS // 2, "standard", [], None))
+    panel = panels.panel(grid, scaler.learn(grid, int(grid.first[0]) + ROWS // 2, {**csv, "calendar": []}))
     windows = Windows.between(panel, window, 0, int(grid.first[0]) + ROWS)
     return windows.batch(torch.arange(len(windows)))
 
