@@ -1,12 +1,12 @@
 """The time grid of a data set: stamps <-> whole numbers of steps, local wall-clock steps, calendar features.
 
-A grid is of one of three kinds: steps of fixed length (from nanoseconds to weeks), business days, or months (one,
-three or twelve at a time, named by their first or last day). Stamps with a time zone are put on the grid in UTC when
-a step is shorter than a day, and as local dates from a day upward.
+A grid is of one of three kinds: steps of fixed length (from nanoseconds to weeks), business days, or months (one or
+several at a time, named by their first or last day). Stamps with a time zone are put on the grid in UTC when a step is
+shorter than a day, and as local dates at one time of day (a gas day begins at 06:00) from a day upward.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,8 @@ from forecast.error import Refusal
 
 DAY = 86_400_000_000_000  # nanoseconds
 MONTHS = {"MS": (1, 0), "ME": (1, 1), "QS": (3, 0), "QE": (3, 1), "YS": (12, 0), "YE": (12, 1)}  # length, at its end?
-RECENT = 20_000 * DAY  # a day on which zones have their present offsets, 2024-10-04
+YEAR = np.arange(20_000, 20_365, 30) * DAY  # days on which zones have their present offsets, from 2024-10-04
+HALF = pd.Timedelta(DAY // 2, "ns")
 EPOCH = np.datetime64("1970-01-01", "D")
 CALENDAR = ("hour", "weekday", "month", "dayofyear")
 ENOUGH = 0.5  # share of the grid's steps that must be there before a frequency is believed
@@ -24,11 +25,16 @@ ENOUGH = 0.5  # share of the grid's steps that must be there before a frequency 
 
 @dataclass(frozen=True)
 class Clock:
-    """A frequency (a pandas alias), a time zone (or None), and where the grid lies between two whole steps."""
+    """A frequency (a pandas alias), a time zone (or None), and where the grid lies between two whole steps.
+
+    `phase` is in nanoseconds, or in months where steps are months; `time` is the time of day, in nanoseconds, at which
+    business days and months are stamped.
+    """
 
     freq: str
     tz: str | None = None
     phase: int = 0
+    time: int = 0
 
     @staticmethod
     def of_step(nanoseconds: int) -> str:
@@ -42,7 +48,7 @@ class Clock:
     def unit(self) -> tuple[str, int, int]:
         """("ns", length, 0), ("B", 1, 0) or ("M", length, 1 if stamps are last days)."""
         try:
-            offset = pd.tseries.frequencies.to_offset(self.freq)
+            offset = pd.tseries.frequencies.to_offset(self.freq) if isinstance(self.freq, str) else None
         except ValueError:
             offset = None
         if offset is None or offset.n < 1:
@@ -70,6 +76,12 @@ class Clock:
         return kind != "ns" or length >= DAY
 
     @property
+    def opening(self) -> "Clock":
+        """The clock of the same steps, each stamped where it begins: months by their first day."""
+        _, length, at_end = self.unit
+        return replace(self, freq=f"{length}MS", phase=self.phase + 1 - length) if at_end else self
+
+    @property
     def season(self) -> int:
         """The usual seasonal period: a day for shorter steps, a week of days, a year of weeks, months or quarters."""
         kind, length, _ = self.unit
@@ -88,15 +100,18 @@ class Clock:
         return stamps.as_unit("ns")
 
     def ordinals(self, stamps: pd.DatetimeIndex) -> np.ndarray:
-        """The number of each stamp on the grid (int64); stamps between two steps get the earlier one."""
-        kind, length, _ = self.unit
+        """The number of each stamp on the grid (int64).
+
+        Stamps between two steps get the earlier one, those before the last day that names a month (ME) their month.
+        """
+        kind, length, at_end = self.unit
         stamps = self.grid(stamps)
         if kind == "ns":
             return (stamps.asi8 - self.phase) // length
-        days = stamps.to_numpy().astype("M8[D]")
+        days = (stamps.asi8 - self.time).view("M8[ns]").astype("M8[D]")
         if kind == "B":
-            return np.busday_count(EPOCH, days).astype("int64")
-        return (days.astype("M8[M]").astype("int64") - self.phase) // length
+            return np.busday_count(EPOCH, np.busday_offset(days, 0, roll="backward")).astype("int64")
+        return (days.astype("M8[M]").astype("int64") - self.phase + at_end * (length - 1)) // length
 
     def naive(self, ordinals: np.ndarray) -> pd.DatetimeIndex:
         """The stamps of the grid, without zone (UTC where the zone matters)."""
@@ -104,19 +119,28 @@ class Clock:
         if kind == "ns":
             return pd.DatetimeIndex((ordinals * length + self.phase).view("M8[ns]"))
         if kind == "B":
-            return pd.DatetimeIndex(np.busday_offset(EPOCH, ordinals, roll="forward")).as_unit("ns")
-        months = (ordinals * length + self.phase + at_end).astype("M8[M]")
-        return pd.DatetimeIndex(months.astype("M8[D]") - at_end).as_unit("ns")
+            days = np.busday_offset(EPOCH, ordinals, roll="forward")
+        else:
+            days = (ordinals * length + self.phase + at_end).astype("M8[M]").astype("M8[D]") - at_end
+        return pd.DatetimeIndex(days).as_unit("ns") + pd.Timedelta(self.time, "ns")
 
     def stamps(self, ordinals: np.ndarray) -> pd.DatetimeIndex:
         """The stamps as users know them: with the zone that the data came with."""
         stamps = self.naive(ordinals)
         if self.tz is None:
             return stamps
-        if self.daily:  # a midnight that a change of clock left out or doubled is the first moment of its day
-            first = np.ones(len(stamps), bool)
-            return stamps.tz_localize(self.tz, nonexistent="shift_forward", ambiguous=first)
-        return stamps.tz_localize("UTC").tz_convert(self.tz)
+        if not self.daily:
+            return stamps.tz_localize("UTC").tz_convert(self.tz)
+        first = np.ones(len(stamps), bool)  # of a time that a night has twice
+        there = stamps.tz_localize(self.tz, nonexistent="NaT", ambiguous=first)
+        if there.hasnans:  # a time that a night leaves out is as long after the noon before as on any day
+            noon = (stamps - HALF).tz_localize(self.tz, nonexistent="shift_forward", ambiguous=first)
+            there = there.where(there.notna(), noon + HALF)
+        return there
+
+    def holds(self, stamps: pd.DatetimeIndex) -> np.ndarray:
+        """Whether each stamp lies on the grid."""
+        return np.asarray(self.stamps(self.ordinals(stamps)) == stamps)
 
     def local(self, ordinals: np.ndarray) -> pd.DatetimeIndex:
         """The local wall clock, without zone."""
@@ -130,14 +154,18 @@ class Clock:
         return self.local(ordinals).asi8 // self.unit[1]
 
     def at(self, time: str) -> tuple[int, int]:
-        """(phase, period) of a local time of day such as "00:00": it is there when steps % period == phase."""
+        """(phase, period) of a local time of day such as "00:00": it is there when steps % period == phase.
+
+        Of steps that a change of clock moves off that time (2h at 00:00 in winter, at 01:00 in summer), the one that
+        follows it less than a step later is meant. Raises Refusal for a time that is at no season on the grid.
+        """
         try:
             since = pd.Timedelta(f"{time}:00" if time.count(":") == 1 else time).value
         except ValueError:
             since = -1
         length = self.unit[1]
-        phase = 0 if self.daily else int(self.local(np.array([RECENT // length])).asi8[0])
-        if not 0 <= since < DAY or self.daily or DAY % length or (since - phase) % length:
+        phases = self.local(YEAR // length).asi8 % length if not self.daily else ()
+        if not 0 <= since < DAY or self.daily or DAY % length or since % length not in phases:
             raise Refusal(
                 f"anchor={time}: expected a time of day on the grid of {self.freq}, such as '00:00'", "anchor"
             )
@@ -177,13 +205,14 @@ def fitted(stamps: pd.DatetimeIndex, freq: str | None) -> Clock:
     Raises Refusal if a stamp lies off the declared grid, or if no frequency covers half of its steps.
     """
     tz = None if stamps.tz is None else str(stamps.tz)
+    elsewhere = "" if tz is None else f"; if these are days of another time zone, name it by data.tz (now {tz})"
     if freq is not None:
         clock = phased(Clock(freq, tz), stamps)
-        off = clock.naive(clock.ordinals(stamps)) != clock.grid(stamps)
-        if off.any():
+        off = stamps[~clock.holds(stamps)]
+        if len(off):
             raise Refusal(
-                f"data.freq={freq}: {stamps[off][0]} is not on that grid (the first stamp is {stamps[0]}); "
-                "name the frequency of the data, or leave data.freq out to have it found",
+                f"data.freq={freq}: {off[0]} is not on that grid (the first stamp is {stamps[0]}); "
+                f"name the frequency of the data, or leave data.freq out to have it found{elsewhere}",
                 "wrong-frequency",
             )
         return clock
@@ -194,12 +223,12 @@ def fitted(stamps: pd.DatetimeIndex, freq: str | None) -> Clock:
         clock = phased(Clock(candidate, tz), stamps)
         ordinals = clock.ordinals(stamps)
         share = len(stamps) / (ordinals[-1] - ordinals[0] + 1)
-        if share > coverage and (clock.naive(ordinals) == clock.grid(stamps)).all():
+        if share > coverage and clock.holds(stamps).all():
             best, coverage = clock, share
     if coverage < ENOUGH:
         raise Refusal(
             f"no frequency fits: steps of {best.freq} would leave {1 - coverage:.0%} of the rows empty between "
-            f"{stamps[0]} and {stamps[-1]}; name the frequency by data.freq if that is right",
+            f"{stamps[0]} and {stamps[-1]}; name the frequency by data.freq if that is right{elsewhere}",
             "mixed-frequency",
         )
     return best
@@ -208,17 +237,29 @@ def fitted(stamps: pd.DatetimeIndex, freq: str | None) -> Clock:
 def phased(clock: Clock, stamps: pd.DatetimeIndex) -> Clock:
     """The clock with its grid laid through the first stamp."""
     kind, length, _ = clock.unit
-    first = clock.grid(stamps[:1])
-    start = {"ns": first.asi8, "M": first.to_numpy().astype("M8[M]").astype("int64"), "B": np.zeros(1, "int64")}[kind]
-    return Clock(clock.freq, clock.tz, int(start[0]) % length)
+    first = clock.grid(stamps[:2]).asi8
+    first = int(first[(first % DAY).argmin()] if clock.daily else first[0])  # clocks put forward only delay a day
+    if kind == "ns":
+        return replace(clock, phase=first % length)
+    month = int(np.datetime64(first, "ns").astype("M8[M]").astype("int64"))
+    return replace(clock, phase=month % length if kind == "M" else 0, time=first % DAY)
+
+
+def anchored(clock: Clock, stamps: pd.DatetimeIndex) -> Clock:
+    """The clock with its grid laid by its name: from a midnight, and by the weekday or the month of W-MON or YE-JUN."""
+    day = stamps[:1].tz_localize(None).normalize()
+    if not clock.daily:
+        return phased(clock, day.tz_localize(stamps.tz, nonexistent="shift_forward", ambiguous=np.ones(1, bool)))
+    return phased(clock, pd.DatetimeIndex([pd.tseries.frequencies.to_offset(clock.freq).rollback(day[0])]))
 
 
 def candidates(stamps: pd.DatetimeIndex) -> list[str]:
-    """Frequencies that might fit: the largest common step, and for dates business days and months of each length."""
-    local = stamps.tz_localize(None)
-    dates = bool((local == local.normalize()).all())
-    naive = local if dates or stamps.tz is None else stamps.tz_convert("UTC").tz_localize(None)
-    step = int(np.gcd.reduce(np.diff(naive.as_unit("ns").asi8)))
-    if not dates:
+    """Frequencies that might fit: the largest common step, and for days business days and the largest common month."""
+    local = stamps.tz_localize(None).to_numpy()
+    days = np.diff(local.astype("M8[D]").astype("int64"))
+    step = int(np.gcd.reduce(np.diff(stamps.as_unit("ns").asi8)))
+    if not days.all():  # several stamps a day
         return [Clock.of_step(step)]
-    return [Clock.of_step(step), "B", "MS", "ME", "QS", "QE", "YS", "YE"]
+    month = int(np.gcd.reduce(np.diff(local.astype("M8[M]").astype("int64")))) or 1
+    name = {1: "M", 3: "Q", 12: "Y"}.get(month, f"{month}M")
+    return [Clock.of_step(int(np.gcd.reduce(days)) * DAY), Clock.of_step(step), "B", f"{name}S", f"{name}E"]

@@ -6,6 +6,7 @@ import gzip
 import io
 import lzma
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -26,36 +27,53 @@ NOTES = 20  # lines under a table that may be notes
 
 @contextmanager
 def opened(source: str) -> Iterator[BinaryIO]:
-    """The bytes of a file, decompressed by what they are and not by its name."""
-    with Path(source).open("rb") as raw:
-        start = raw.read(6)
-        raw.seek(0)
-        for magic, unpack in MAGIC.items():
-            if start.startswith(magic):
-                with unpack(raw) as inner:
-                    yield inner
-                return
-        if start.startswith(b"PK\x03\x04"):
-            with zipfile.ZipFile(raw) as archive:
-                members = [x for x in archive.namelist() if not x.endswith("/") and not x.startswith("__MACOSX")]
-                if len(members) != 1:
-                    raise Refusal(
-                        f"{source} holds {len(members)} files ({', '.join(members[:5])}): unpack the one that is meant",
-                        "unreadable",
-                    )
-                with archive.open(members[0]) as inner:
-                    yield inner  # type: ignore[misc]
-        elif start.startswith(b"\x28\xb5\x2f\xfd"):
-            try:
-                import zstandard  # type: ignore[import-not-found]
-            except ImportError:
-                raise Refusal(f"{source} is zstd-compressed: pip install zstandard", "unreadable") from None
+    """The bytes of a file, decompressed by what they are and not by its name; refused if they are damaged."""
+    try:
+        with Path(source).open("rb") as raw, unpacked(raw, source) as inner:
+            yield inner
+    except Refusal:
+        raise
+    except BROKEN as error:
+        raise Refusal(f"{source} can't be read: {error}", "unreadable") from error
+
+
+@contextmanager
+def unpacked(raw: BinaryIO, source: str) -> Iterator[BinaryIO]:
+    """What is compressed in a file, or the file itself."""
+    start = raw.read(6)
+    raw.seek(0)
+    unpack = next((unpack for magic, unpack in MAGIC.items() if start.startswith(magic)), None)
+    if unpack is not None:
+        with unpack(raw) as inner:
+            yield inner
+    elif start.startswith(b"PK\x03\x04"):
+        try:
+            archive = zipfile.ZipFile(raw)
+            members = [x for x in archive.namelist() if not x.endswith("/") and not x.startswith("__MACOSX")]
+            inner = archive.open(members[0]) if len(members) == 1 else None
+        except (*BROKEN, NotImplementedError, RuntimeError, ValueError, struct.error) as error:
+            raise Refusal(f"{source} can't be read: {error}", "unreadable") from error
+        if inner is None:
+            raise Refusal(
+                f"{source} holds {len(members)} files ({', '.join(members[:5])}): unpack the one that is meant",
+                "unreadable",
+            )
+        with archive, inner:
+            yield inner  # type: ignore[misc]
+    elif start.startswith(b"\x28\xb5\x2f\xfd"):
+        try:
+            import zstandard  # type: ignore[import-not-found]
+        except ImportError:
+            raise Refusal(f"{source} is zstd-compressed: pip install zstandard", "unreadable") from None
+        try:
             with zstandard.open(raw, "rb") as inner:
                 yield inner
-        else:
-            if Path(source).suffix in (".gz", ".xz", ".bz2", ".zip", ".zst") and start:
-                raise Refusal(f"{source} can't be read: it is not compressed as its name says", "unreadable")
-            yield raw
+        except zstandard.ZstdError as error:
+            raise Refusal(f"{source} can't be read: {error}", "unreadable") from error
+    else:
+        if Path(source).suffix in (".gz", ".xz", ".bz2", ".zip", ".zst") and start:
+            raise Refusal(f"{source} can't be read: it is not compressed as its name says", "unreadable")
+        yield raw
 
 
 def transcoded(raw: BinaryIO, manner: Manner, source: str) -> Iterator[bytes]:

@@ -48,7 +48,8 @@ def found(head: bytes, whole: bool, data: Mapping[str, Any], source: str) -> tup
         top = data["header"] - 1
     else:
         usual = most([len(row) for row in rows if row])
-        top = next(i for i, row in enumerate(rows) if len(row) == usual and not (row[0].startswith("#") and i == 0))
+        wide = [i for i, row in enumerate(rows) if row and len(row) == usual]
+        top = next((i for i in wide if i or not rows[0][0].startswith("#")), 0)
         if top:
             log.info("%s: %d lines above the header are left out, the first is %r", source, top, lines[0])
     if not 0 <= top < len(rows):

@@ -33,6 +33,7 @@ class Grid:
 
     Series i has the rows `offsets[i]` to `offsets[i + 1]`; the last `ahead` of them are room for the future. `first`
     is the clock's number of each series' first row. A covariate of categories holds places in its `labels`.
+    Vintages of `future` [vintage column] belong to rows and were issued by a number of the clock.
     """
 
     y: np.ndarray
@@ -43,6 +44,9 @@ class Grid:
     first: np.ndarray
     names: tuple[str, ...]
     labels: dict[str, tuple[str, ...]]
+    vintages: np.ndarray
+    vintage_rows: np.ndarray
+    vintage_issued: np.ndarray
     layout: Layout
     ahead: int
     source: str
@@ -95,7 +99,8 @@ class Grid:
     def digest(self) -> str:
         """sha256 of the data themselves: values, covariates, stamps and names."""
         found = sha256(repr((self.names, self.layout, self.labels)).encode())
-        for array in (self.y, self.past, self.future, self.offsets, self.first):
+        vintages = (self.vintages, self.vintage_rows, self.vintage_issued)
+        for array in (self.y, self.past, self.future, self.offsets, self.first, *vintages):
             found.update(array.tobytes())
         found.update(self.static.to_csv().encode())
         return found.hexdigest()
@@ -137,6 +142,9 @@ class Panel:
     lengths: Tensor
     slots: Tensor
     clock: Tensor
+    vintages: Tensor
+    vintage_rows: Tensor
+    vintage_issued: Tensor
     names: tuple[str, ...]
     past_names: tuple[str, ...]
     future_names: tuple[str, ...]
@@ -176,8 +184,9 @@ def grid(table: Table, ahead: int) -> Grid:
 
     labels: dict[str, tuple[str, ...]] = {}
 
-    def laid(names: Sequence[str]) -> np.ndarray:
-        values = np.full((offsets[-1], len(names)), np.nan)
+    def laid(names: Sequence[str], frame: pd.DataFrame = frame, rows: np.ndarray | None = rows) -> np.ndarray:
+        values = np.full((offsets[-1] if rows is not None else len(frame), len(names)), np.nan)
+        rows = np.arange(len(frame)) if rows is None else rows
         for i, name in enumerate(names):
             column = frame[name]
             if isinstance(column.dtype, pd.CategoricalDtype):
@@ -186,6 +195,14 @@ def grid(table: Table, ahead: int) -> Grid:
             values[rows, i] = column.to_numpy()
         return values
 
+    issues = frame[:0] if table.vintages is None else table.vintages
+    belongs, since = np.empty(0, "int64"), np.empty(0, "int64")
+    if table.vintages is not None:
+        place = frame["unique_id"].cat.categories.get_indexer(pd.Index(issues["unique_id"]))
+        belongs = offsets[place] + layout.clock.ordinals(pd.DatetimeIndex(issues["ds"])) - first[place]
+        stamps = pd.DatetimeIndex(issues["issued"])
+        since = layout.clock.ordinals(stamps)
+        since = since + (layout.clock.naive(since) < layout.clock.grid(stamps))  # known from the next step on
     return Grid(
         y=laid(layout.channels),
         past=laid(layout.past),
@@ -195,6 +212,9 @@ def grid(table: Table, ahead: int) -> Grid:
         first=first,
         names=tuple(map(str, frame["unique_id"].cat.categories)),
         labels=labels,
+        vintages=laid(layout.future, issues, None),
+        vintage_rows=belongs,
+        vintage_issued=since,
         layout=layout,
         ahead=ahead,
         source=table.source,
@@ -220,7 +240,8 @@ def panel(grid: Grid, statistics: "Statistics") -> Panel:
     past, past_observed = filled(past, grid.offsets, 0.0)
     future, future_observed = filled(future, grid.offsets, 0.0)
     masks = observed[:, : observed.shape[1] if statistics.masks else 0]
-    days = statistics.days(layout.clock, ordinals)
+    steps, place = shared(ordinals)
+    days = statistics.days(layout.clock, steps)[place]
     numeric = [name for name in layout.static if name not in statistics.categories]
     static = np.nan_to_num(statistics.scaled(grid.static[numeric].to_numpy("float64"), numeric))
     texts = [name for name in layout.static if name in statistics.categories]
@@ -238,7 +259,10 @@ def panel(grid: Grid, statistics: "Statistics") -> Panel:
         "first": grid.first,
         "lengths": np.maximum(ends - grid.offsets[:-1], 0),
         "slots": slots,
-        "clock": layout.clock.steps(ordinals),
+        "clock": layout.clock.steps(steps)[place],
+        "vintages": encoded(grid, grid.vintages, layout.future, statistics)[0].astype("float32"),
+        "vintage_rows": grid.vintage_rows,
+        "vintage_issued": grid.vintage_issued,
     }
     return Panel(
         **{name: torch.from_numpy(array) for name, array in tensors.items()},
@@ -250,6 +274,14 @@ def panel(grid: Grid, statistics: "Statistics") -> Panel:
         ahead=grid.ahead,
         source=grid.source,
     )
+
+
+def shared(ordinals: np.ndarray) -> tuple[np.ndarray, np.ndarray | slice]:
+    """The steps that rows lie on, each once where series share them, and which of them each row is."""
+    low, high = int(ordinals.min()), int(ordinals.max())
+    if high - low >= len(ordinals):
+        return ordinals, slice(None)
+    return np.arange(low, high + 1), ordinals - low
 
 
 def inside(grid: Grid, kind: str) -> None:

@@ -4,24 +4,26 @@ can be named; every byte is checked on the way to pandas.
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from forecast.data.clock import Clock, phased
 from forecast.data.column import EXACT, MISSING, candidates, id_column, require, roles, time_columns
-from forecast.data.lines import BROKEN, Lines, opened, transcoded
+from forecast.data.lines import Lines, opened, transcoded
 from forecast.data.manner import Manner, found, numeric
-from forecast.data.stamp import MARK, Stamps, joined
+from forecast.data.stamp import MARK, Stamps, extended, joined
 from forecast.error import Refusal
 
 log = logging.getLogger(__name__)
 
 HEAD = 1 << 18  # bytes from which a file's manner is found
-ROWS = 500_000  # rows turned into numbers at once
+CELLS = 1 << 19  # turned into numbers at once
+WIDTH = 40  # bytes of a stamp that is read as bytes
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:inf|infinity)"
 
 
@@ -47,43 +49,47 @@ def read(path: str | Path, data: Mapping[str, Any]) -> pd.DataFrame:
     if source.endswith(".parquet"):
         return parquet(source)
     with opened(source) as raw:
-        try:
-            head = raw.read(HEAD)
-        except BROKEN as error:
-            raise Refusal(f"{source} can't be read: {error}", "unreadable") from error
+        head = raw.read(HEAD)
     manner, first = found(head, len(head) < HEAD, data, source)
+    if data["start"] is not None:
+        return tried(across, Plan(source, data, manner, [], {manner.names[0]}, list(manner.names)), first)
     time, series = time_columns(first, data["time"], source), id_column(first, data["id"])
-    words = {*time, *([series] if series else ()), *data["static"]}
+    words = {*time, *data["static"], *data["categorical"], *(x for x in (series, data["issued"]) if x)}
     require(first, [*roles(data), *words], source)
-    manner = numeric(manner, first, words, data, source)
-    plan = Plan(source, data, manner, time, words, candidates(first, words, data))
+    return tried(columns, Plan(source, data, manner, time, words, candidates(first, words, data)), first)
+
+
+def tried(make: Callable[[Plan, bool], pd.DataFrame], plan: Plan, first: pd.DataFrame) -> pd.DataFrame:
+    """A file read in the quick way, else cell by cell, so that the wrong one can be named."""
+    plan = replace(plan, manner=numeric(plan.manner, first, plan.words, plan.data, plan.source))
     try:
-        return columns(plan, plain=manner.thousands is None)
-    except (ValueError, pd.errors.ParserError) as error:
-        if isinstance(error, Refusal):
-            raise
-        return columns(plan, plain=False)
+        return make(plan, plan.manner.thousands is None)
+    except Refusal:
+        raise
+    except ValueError:
+        return make(plan, False)
 
 
 def columns(plan: Plan, plain: bool) -> pd.DataFrame:
     """All rows. `plain`: pandas reads the numbers; else each cell is read as text first, so that it can be named."""
     source, data, name = plan.source, plan.data, " ".join(plan.time)
     stamps = Stamps(name, source, data["dates"], data["tz"] is not None)
-    kept: dict[str, list[Any]] = {column: [] for column in plan.wanted if column not in plan.time}
+    numbers = {column: np.empty(0) for column in plan.wanted if column not in {*plan.time, *plan.words}}
+    words: dict[str, list[pd.Series]] = {column: [] for column in plan.wanted if column in plan.words - {*plan.time}}
     row = 0
     with opened(source) as raw:
         lines = Lines(transcoded(raw, plan.manner, source), plan.manner, source)
         for piece in pieces(plan, lines, plain):
             when = [piece[column] for column in plan.time]
             stamps.add(joined(*when) if len(when) > 1 else when[0], row + 1)
-            for column in list(kept):
-                cells = piece[column]
-                if column in plan.words:
-                    kept[column].append(cells.astype("category"))
-                elif plain or numbered(cells, plan) or row:
-                    kept[column].append(cells.to_numpy() if plain else converted(cells, plan, row))
+            for column, parts in words.items():
+                parts.append(piece[column].astype("category"))  # of text: as a dtype of read_csv it merges 1 and 1.0
+            for column in list(numbers):
+                if plain or row or numbered(piece[column], plan):
+                    values = piece[column].to_numpy() if plain else converted(piece[column], plan, row)
+                    numbers[column] = extended(numbers[column], values)
                 else:
-                    del kept[column]
+                    del numbers[column]
             row += len(piece)
     if not row:
         raise Refusal(f"{source} has a header but no rows", "empty-file")
@@ -97,19 +103,66 @@ def columns(plan: Plan, plain: bool) -> pd.DataFrame:
     frame[name], marks = stamps.done()
     if marks.any():
         frame[f"{name} {MARK}"] = marks
-    for column, parts in kept.items():
-        if column in plan.words:
-            frame[column] = pd.Series(pd.api.types.union_categoricals(parts))
-        else:
-            frame[column] = np.concatenate(parts)
+    for column in plan.wanted:
+        if column in words:
+            frame[column] = pd.Series(pd.api.types.union_categoricals(words.pop(column)))
+        elif column in numbers:
+            frame[column] = numbers[column]
     for column in set(data["static"]) & set(frame):
         frame[column] = statics(frame[column])
     return pd.DataFrame(frame, copy=False)
 
 
+def across(plan: Plan, plain: bool) -> pd.DataFrame:
+    """A file whose lines are series without stamps, name first, as the long table `unique_id, ds, y`.
+
+    Empty cells after a series' last value are no rows.
+    """
+    source, data, (name, *steps) = plan.source, plan.data, plan.manner.names
+    taken = {"unique_id", "ds", "y", *(data["target"] or ()), *data["past"], *data["future"], *data["static"]}
+    if taken | {data["id"] or "unique_id", data["time"] or "ds"} != {"unique_id", "ds", "y"} or not data["freq"]:
+        raise Refusal(
+            "data.start needs data.freq, and the lines of the file have no other columns: leave data.time, id, "
+            "target, past, future and static out",
+            "config",
+        )
+    names, lengths, values = list[str](), list[np.ndarray](), list[np.ndarray]()
+    with opened(source) as raw:
+        lines, row = Lines(transcoded(raw, plan.manner, source), plan.manner, source), 0
+        for piece in pieces(plan, lines, plain):
+            cells = [piece[x].to_numpy() if plain else converted(piece[x], plan, row) for x in steps]
+            block = np.stack(cells, 1)
+            length = np.where(~np.isnan(block), np.arange(1, len(steps) + 1), 0).max(1)
+            if not length.all():
+                raise Refusal(f"{source}, row {row + int(length.argmin()) + 1}: the series has no values", "too-short")
+            names, lengths = [*names, *piece[name].astype("str")], [*lengths, length]
+            values.append(block[np.arange(len(steps)) < length[:, None]])
+            row += len(piece)
+    if not row:
+        raise Refusal(f"{source} has a header but no rows", "empty-file")
+    length = np.concatenate(lengths)
+    step = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+    ids = pd.Categorical(names).take(np.repeat(np.arange(row), length))
+    frame = {"unique_id": ids, "ds": counted(data, len(steps))[step], "y": np.concatenate(values)}
+    return pd.DataFrame(frame, copy=False)
+
+
+def counted(data: Mapping[str, Any], steps: int) -> pd.DatetimeIndex:
+    """So many stamps from data.start on, in steps of data.freq."""
+    try:
+        start = pd.DatetimeIndex([pd.Timestamp(str(data["start"]))]).as_unit("ns").tz_localize(data["tz"])
+    except (ValueError, KeyError, OSError) as error:
+        raise Refusal(f"data.start={data['start']}, data.tz={data['tz']}: no such time ({error})", "config") from None
+    clock = phased(Clock(data["freq"], data["tz"]), start)
+    if not clock.holds(start)[0]:
+        raise Refusal(f"data.start={data['start']} is not on the grid of data.freq={data['freq']}", "wrong-frequency")
+    return clock.stamps(clock.ordinals(start) + np.arange(steps))
+
+
 def pieces(plan: Plan, lines: Lines, plain: bool) -> Iterator[pd.DataFrame]:
     """The rows of a file, so many at a time; numbers as numbers, or everything as text."""
     typed = {name: "float64" if plain and name not in plan.words else "str" for name in plan.wanted}
+    typed |= dict.fromkeys(plan.time, f"S{WIDTH}" if plain and len(plan.time) == 1 else "str")
     missing = {name: [*MISSING, *map(str, plan.data["missing"])] for name, kind in typed.items() if kind == "float64"}
     try:
         yield from pd.read_csv(
@@ -122,17 +175,13 @@ def pieces(plan: Plan, lines: Lines, plain: bool) -> Iterator[pd.DataFrame]:
             decimal=plan.manner.decimal,
             na_values=missing or None,
             keep_default_na=False,
-            chunksize=ROWS,
+            chunksize=max(1, CELLS // len(typed)),
             engine="c",
             index_col=False,
             **EXACT,
         )
     except pd.errors.EmptyDataError:
         return
-    except BROKEN as error:
-        if isinstance(error, Refusal):
-            raise
-        raise Refusal(f"{plan.source} can't be read: {error}", "unreadable") from error
 
 
 def numbered(cells: pd.Series, plan: Plan) -> bool:

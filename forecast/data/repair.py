@@ -25,16 +25,16 @@ def step_of(stamps: pd.DatetimeIndex) -> int:
 
 def distances(long: pd.DataFrame) -> np.ndarray:
     """Nanoseconds from each row to the next of the same series (rows by series and time); -1 after the last."""
-    found = np.diff(pd.DatetimeIndex(long["ds"]).as_unit("ns").asi8, append=0)
-    last = np.diff(long["unique_id"].cat.codes.to_numpy(), append=-1) != 0
-    return np.where(last, -1, found)
+    stamps, codes = pd.DatetimeIndex(long["ds"]).as_unit("ns").asi8, long["unique_id"].cat.codes.to_numpy()
+    found = np.full(len(long), -1)
+    np.subtract(stamps[1:], stamps[:-1], out=found[:-1], where=codes[1:] == codes[:-1])
+    return found
 
 
 def frequencies(long: pd.DataFrame) -> list[int]:
     """The steps, in nanoseconds, that a series keeps for a while, ascending: more than one is a change of frequency."""
     found = distances(long)
-    found = found[found != 0]
-    edges = np.flatnonzero(np.diff(found, prepend=-2, append=-2))
+    edges = np.concatenate(([0], np.flatnonzero(found[1:] != found[:-1]) + 1, [len(found)]))
     steps = found[edges[:-1]][np.diff(edges) >= RUN]
     return sorted({int(step) for step in steps if step > 0})
 

@@ -1,7 +1,7 @@
 """What is learnt from train rows, in float64: the Scaling of the targets, the scale of covariates, the categories."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ SCIKIT = {  # and the names of their loc and scale
     "log1p": (StandardScaler, "mean_", "scale_"),
 }
 SCALERS = (*SCIKIT, "asinh", "capacity", "none")
+AT_ONCE = 1 << 22  # values of several series that are learnt from side by side
 MAD = 1.4826  # standard deviations in a median absolute deviation of normal numbers
 
 
@@ -164,10 +165,25 @@ def capacity(grid: Grid, name: str, largest: np.ndarray) -> np.ndarray:
 
 def by_slot(y: np.ndarray, parts: list[slice], train: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """loc and scale [slots c]: all train rows pooled, then each series; one that is empty takes the pooled ones."""
-    pairs = [fit(y[train], kind), *(fit(y[part], kind) for part in parts)]
-    loc, scale = np.array([loc for loc, _ in pairs]), np.array([scale for _, scale in pairs])
+    loc, scale = np.full((len(parts) + 1, y.shape[1]), np.nan), np.ones((len(parts) + 1, y.shape[1]))
+    loc[0], scale[0] = fit(y[train], kind)
+    starts, lengths = np.array([(part.start, part.stop - part.start) for part in parts]).T
+    for some in alike(lengths, y.shape[1]):
+        steps = np.arange(lengths[some].max())[:, None]
+        rows = np.where(steps < lengths[some], starts[some] + steps, -1)  # side by side, series of similar length
+        values = np.where(rows[..., None] >= 0, y[rows], np.nan).reshape(len(steps), -1)
+        loc[some + 1], scale[some + 1] = (x.reshape(len(some), -1) for x in fit(values, kind))
     empty = np.isnan(loc)
     return np.nan_to_num(np.where(empty, loc[0], loc)), np.where(empty, scale[0], scale)
+
+
+def alike(lengths: np.ndarray, channels: int) -> Iterator[np.ndarray]:
+    """Groups of series, by number, in which none is twice as long as another; a group has some millions of values."""
+    sizes = np.ceil(np.log2(np.maximum(lengths, 1))).astype("int64")
+    for size in np.unique(sizes[lengths > 0]):
+        some = np.flatnonzero((sizes == size) & (lengths > 0))
+        at_once = max(1, AT_ONCE // (channels << int(size)))
+        yield from np.split(some, range(at_once, len(some), at_once))
 
 
 def fit(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -176,34 +192,37 @@ def fit(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
     What a scaler sees is relative to one value and to their range, so that level and unit don't matter.
     """
     loc, scale = np.full(values.shape[1], np.nan), np.ones(values.shape[1])
-    for i, column in enumerate(values.T):
-        seen = column[~np.isnan(column)]
-        if not len(seen):
-            continue
-        if kind in ("none", "capacity"):
-            loc[i] = 0.0
-            scale[i] = (np.abs(seen).max() or 1.0) if kind == "capacity" else 1.0
-            continue
-        seen = np.log1p(seen) if kind == "log1p" else seen
-        unit = np.abs(seen - seen[0]).max() or 1.0
-        middle, spread = middle_and_spread((seen - seen[0]) / unit, kind)
-        loc[i] = seen[0] + unit * middle
-        if seen.min() < seen.max() and unit * spread > CONSTANT * np.abs(seen).max():
-            scale[i] = unit * spread
+    there = ~np.isnan(values).all(0)
+    seen = np.log1p(values[:, there]) if kind == "log1p" else values[:, there]
+    if not seen.size:
+        return loc, scale
+    largest = np.nanmax(np.abs(seen), 0)
+    if kind in ("none", "capacity"):
+        loc[there] = 0.0
+        scale[there] = np.where(largest > 0, largest, 1.0) if kind == "capacity" else 1.0
+        return loc, scale
+    first = np.take_along_axis(seen, (~np.isnan(seen)).argmax(0)[None], 0)[0]
+    unit = np.nanmax(np.abs(seen - first), 0)
+    unit[unit == 0] = 1.0
+    middle, spread = middle_and_spread((seen - first) / unit, kind)
+    loc[there] = first + unit * middle
+    moves = (np.nanmin(seen, 0) < np.nanmax(seen, 0)) & (unit * spread > CONSTANT * largest)
+    scale[there] = np.where(moves, unit * spread, 1.0)
     return loc, scale
 
 
-def middle_and_spread(values: np.ndarray, kind: str) -> tuple[float, float]:
-    """loc and scale of numbers. For asinh the median and the median absolute deviation in standard deviations (or,
-    if most are equal, the standard deviation): B. Uniejewski et al., "Variance stabilizing transformations for
+def middle_and_spread(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """loc and scale of columns. For asinh the median and the median absolute deviation in standard deviations (or, if
+    most are equal, the standard deviation): B. Uniejewski et al., "Variance stabilizing transformations for
     electricity spot price forecasting", 2018.
     """
     if kind == "asinh":
-        middle = float(np.median(values))
-        return middle, float(MAD * np.median(np.abs(values - middle)) or values.std())
+        middle = np.nanmedian(values, 0)
+        spread = MAD * np.nanmedian(np.abs(values - middle), 0)
+        return middle, np.where(spread > 0, spread, np.nanstd(values, 0))
     scaler, loc, scale = SCIKIT[kind]
-    found = scaler().fit(values[:, None])
-    return getattr(found, loc)[0], getattr(found, scale)[0]
+    found = scaler().fit(values)
+    return getattr(found, loc), getattr(found, scale)
 
 
 def column(values: np.ndarray) -> tuple[float, float]:

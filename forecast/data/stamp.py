@@ -1,6 +1,7 @@
 """Text -> stamps: one format for the whole column, found by elimination or named; the order of day and month is never
 guessed by the row. Also: which of the two equal hours of an autumn night a local stamp means."""
 
+import re
 from collections.abc import Sequence
 from itertools import product
 
@@ -19,7 +20,9 @@ RANGE = r"^(.*\d)(?:\s+[-–]\s+|(?<=:\d\d)-(?=\d\d:)).*$"  # 01.01.2024 00:00 -
 LATE = r"^(.*[ T])24(:00(?::00)?)$"  # 24:00 is the midnight that follows
 MARKED = r"^(.*[ T]\d{1,2})([AB])((?::\d\d)*)$"  # 2A:00 and 2B:00, the first and the second hour of that name
 OFFSET = r"(?:Z|[+-]\d\d:?\d\d)$"
+REGULAR = rb"(\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?)((?<=:\d\d)(?:Z|[+-]\d\d:\d\d))?"
 HOUR = r"\d{1,2}[AB]?"
+FIRST, LAST = np.datetime64("1678", "s"), np.datetime64("2262", "s")  # what nanoseconds can count
 SEEN = 200  # rows that a format has to read to be tried on all
 MARK = "(first or second)"  # name of the column that says which of two equal hours is meant: 1, 2, or 0 for unsaid
 
@@ -30,50 +33,88 @@ class Stamps:
     def __init__(self, name: str, source: str, formats: str | Sequence[str] | None, zoned: bool = False):
         self.name, self.source, self.zoned = name, source, zoned
         self.named = [formats] if isinstance(formats, str) else list(formats or ())
-        self.alive: dict[str, list[np.ndarray]] | None = None
-        self.marks: list[np.ndarray] = []
+        self.alive: dict[str, np.ndarray] | None = None
+        self.marks = np.empty(0, "int8")
         self.zones: set[str | None] = set()
         self.midnights = 0  # cells that say 24:00
 
-    def add(self, text: pd.Series, line: int) -> None:
-        """Reads a piece whose first cell stands in this line. Raises Refusal for a cell that no format reads."""
-        text = text.astype("str").str.strip()
+    def add(self, cells: pd.Series, line: int) -> None:
+        """Reads a piece, text or bytes, whose first cell stands in this line.
+
+        Raises Refusal for a cell that no format reads, ValueError if bytes may have been cut.
+        """
+        if cells.dtype.kind == "S":
+            written = cells.to_numpy()
+            if len(written) and not self.named and (self.alive is None or set(self.alive) == {ISO}):
+                values = self.regular(written)
+                if values is not None:
+                    self.alive = {ISO: extended((self.alive or {}).get(ISO), values)}
+                    self.marks = extended(self.marks, np.zeros(len(values), "int8"))
+                    return
+            if len(written) and np.strings.str_len(written).max() == written.itemsize:
+                raise ValueError("a cell is longer than the bytes that were read of it")
+            cells = pd.Series(np.strings.decode(written, "utf-8"), dtype="str")
+        text = cells.astype("str").str.strip()
         empty = (text.isna() | (text == "")).to_numpy()
         if empty.any():
             raise Refusal(f"{self.at(line + int(empty.argmax()))}: the time is missing", "bad-time")
         if self.named and not set(self.named) - set(UNITS):
-            self.alive = {"named": (self.alive or {}).get("named", [])}
-            self.alive["named"].append(self.since(text, line))
-            self.marks.append(np.zeros(len(text), "int8"))
+            self.alive = {"named": extended((self.alive or {}).get("named"), self.since(text, line))}
+            self.marks = extended(self.marks, np.zeros(len(text), "int8"))
             self.zones.add(None)
             return
         if self.alive is None:
-            self.alive = {name: [] for name in ["named"] if self.named} or self.candidates(text.head(SEEN), line)
+            names = ["named"] if self.named else self.candidates(text.head(SEEN), line)
+            self.alive = {name: np.empty(0, "M8[ns]") for name in names}
         results = {name: self.parsed(text, self.named or [name]) for name in self.alive}
         bad = {name: int(np.isnat(values).argmax()) for name, (values, _) in results.items() if np.isnat(values).any()}
         if len(bad) == len(results):
             row = max(bad.values())  # where the last format failed
             self.refuse(text, row, line)
-        self.alive = {name: [*self.alive[name], results[name][0]] for name in results if name not in bad}
-        self.marks.append(next(marks for name, (_, marks) in results.items() if name not in bad))
+        self.alive = {name: extended(self.alive[name], results[name][0]) for name in results if name not in bad}
+        self.marks = extended(self.marks, next(marks for name, (_, marks) in results.items() if name not in bad))
 
-    def candidates(self, head: pd.Series, line: int) -> dict[str, list[np.ndarray]]:
+    def regular(self, cells: np.ndarray) -> np.ndarray | None:
+        """Instants (UTC) or local times of ISO stamps, as bytes, all written as the first; else None."""
+        match = re.fullmatch(REGULAR, cells[0])
+        if match is None or len(cells[0]) == cells.itemsize:
+            return None
+        table, end = cells.view("uint8").reshape(len(cells), -1), len(match[1])
+        digits = [i for i in range(end) if match[1][i : i + 1].isdigit()]
+        others = [i for i in range(len(cells[0]) + 1) if i not in digits]
+        if (table[:, digits] - ord("0") > 9).any() or (table[:, others] != table[0, others]).any():
+            return None
+        try:
+            values = cells.astype(f"S{end}").astype("M8[s]")
+        except ValueError:  # no such day or hour
+            return None
+        if not ((values >= FIRST) & (values < LAST)).all():
+            return None
+        return values.astype("M8[ns]") + (self.read(pd.Series([cells[0].decode()]), ISO) - values[0])
+
+    def candidates(self, head: pd.Series, line: int) -> list[str]:
         """The formats that read every one of the first cells; ISO if it does, for it has one order."""
         bad = {ISO: np.isnat(self.parsed(head, [ISO])[0])}
         if bad[ISO].any():
-            bad |= {name: np.isnat(self.parsed(head, [name])[0]) for name in FORMATS}
+            first = pd.concat([head.head(1), mended(head.head(1))[0]])
+            likely = [name for name in FORMATS if pd.to_datetime(first, format=name, errors="coerce").notna().any()]
+            bad |= {name: np.isnat(self.parsed(head, [name])[0]) for name in likely}
         right = [name for name, wrong in bad.items() if not wrong.any()]
         if not right:
             self.refuse(head, max(int(wrong.argmax()) for wrong in bad.values()), line)  # where the last one failed
         self.midnights = 0
-        return {name: [] for name in right}
+        return right
 
     def since(self, text: pd.Series, line: int) -> np.ndarray:
         """Whole numbers since 1970."""
         wrong = ~text.str.fullmatch(r"-?\d{1,13}").to_numpy(bool)
         if wrong.any():
             self.refuse(text, int(wrong.argmax()), line)
-        return text.astype("int64").to_numpy().astype(f"M8[{UNITS[self.named[0]]}]").astype("M8[ns]")
+        values = text.astype("int64").to_numpy().astype(f"M8[{UNITS[self.named[0]]}]")
+        outside = (values < FIRST) | (values >= LAST)
+        if outside.any():
+            self.refuse(text, int(outside.argmax()), line)
+        return values.astype("M8[ns]")
 
     def parsed(self, text: pd.Series, forms: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Instants (UTC) or local times by the first format that fits, NaT where none does; marks of doubled hours."""
@@ -105,12 +146,18 @@ class Stamps:
             self.zones.add(zone)
         if zone is not None:
             found = found.dt.tz_convert("UTC").dt.tz_localize(None)
-        return found.to_numpy().astype("M8[ns]")
+        values = found.to_numpy()
+        return np.where((values >= FIRST) & (values < LAST), values, np.datetime64("NaT")).astype("M8[ns]")
 
     def refuse(self, text: pd.Series, row: int, line: int) -> None:
         """Says why a cell is no stamp: it is none at all, or another format than the rows above."""
-        cell = text.iloc[row]
-        if not self.named and any(pd.notna(pd.to_datetime(cell, format=x, errors="coerce")) for x in (ISO, *FORMATS)):
+        cell, forms = text.iloc[row], [x for x in self.named if x not in UNITS] or (ISO, *FORMATS)
+        read = [x for x in (pd.to_datetime(cell, format=form, errors="coerce") for form in forms) if pd.notna(x)]
+        if read and not FIRST <= read[0].to_datetime64() < LAST:
+            raise Refusal(
+                f"{self.at(line + row)}: '{cell}' is outside of the years that can be counted, 1678 to 2261", "bad-time"
+            )
+        if read and not self.named:
             raise Refusal(
                 f"{self.at(line + row)}: '{cell}' is written in another way than the times above ('{text.iloc[0]}'); "
                 'name the formats by data.dates=["%d/%m/%Y %H:%M"] (several are tried in turn)',
@@ -127,7 +174,7 @@ class Stamps:
     def done(self) -> tuple[pd.DatetimeIndex, np.ndarray]:
         """All stamps, and marks. Raises Refusal if several formats read every row, each to other days."""
         assert self.alive is not None
-        found = {name: np.concatenate(pieces) for name, pieces in self.alive.items()}
+        found, self.alive = self.alive, None
         first = next(iter(found))
         for name, values in found.items():
             different = values != found[first]
@@ -153,7 +200,16 @@ class Stamps:
         if self.zones != {None}:
             stamps = stamps.tz_localize("UTC")
             stamps = stamps.tz_convert(self.zones.pop()) if len(self.zones) == 1 else stamps
-        return stamps, np.concatenate(self.marks)
+        return stamps, self.marks
+
+
+def extended(whole: np.ndarray | None, part: np.ndarray) -> np.ndarray:
+    """An array that grows where it lies, so that there is never a second copy of a long one."""
+    if whole is None:
+        return part.copy()
+    whole.resize(len(whole) + len(part), refcheck=False)
+    whole[len(whole) - len(part) :] = part
+    return whole
 
 
 def mended(text: pd.Series) -> tuple[pd.Series, np.ndarray, np.ndarray]:

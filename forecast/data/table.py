@@ -18,6 +18,7 @@ from forecast.data.clock import Clock, fitted, phased
 from forecast.data.column import categories, id_column, looks_numeric, names_of, numbers, require, static, time_columns
 from forecast.data.repair import begins, deduplicated, frequencies, refuse_change, resampled, step_of
 from forecast.data.stamp import MARK, Stamps, joined, localized
+from forecast.data.vintage import parted
 from forecast.error import Refusal, nearest
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,8 @@ class Layout:
     """Which column plays which part, when it is known, and the grid of the stamps: what a forecaster knows of its data.
 
     A value is known `lag` steps after the end of its own step (negative: before); without one a past covariate is
-    known at once, a future one always. `oracle` names future covariates that are measurements.
+    known at once, a future one always. `oracle` names future covariates that are measurements, `issued` the column
+    that says when a vintage was issued.
     """
 
     time: str
@@ -44,6 +46,7 @@ class Layout:
     joint: bool
     lag: dict[str, int]
     oracle: tuple[str, ...]
+    issued: str | None
     clock: Clock
 
     @classmethod
@@ -76,9 +79,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class Table:
+    """Rows by series and time, each stamp once; and, where known covariates have several vintages, all of these."""
+
     frame: pd.DataFrame
     layout: Layout
     source: str
+    vintages: pd.DataFrame | None = None
 
 
 def find(path: str, key: str = "data.path") -> Path:
@@ -102,13 +108,25 @@ def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
     time, series = time_columns(frame, data["time"], source), id_column(frame, data["id"])
     roles = {kind: tuple(data[kind]) for kind in ("past", "future", "static")}
     frame = chosen(frame, series, data["series"], source)
-    taken = {*time, f"{' '.join(time)} {MARK}", series, *roles["past"], *roles["future"], *roles["static"]}
+    taken = {
+        *time,
+        f"{' '.join(time)} {MARK}",
+        series,
+        data["issued"],
+        *roles["past"],
+        *roles["future"],
+        *roles["static"],
+    }
     target = tuple(data["target"] or targets(frame, series, taken, source))
     if set(target) & taken:
         raise Refusal(
             f"{source}: column {(set(target) & taken).pop()!r} has two roles; a target can't be another", "config"
         )
-    require(frame, [*target, *roles["past"], *roles["future"], *roles["static"], *([series] if series else [])], source)
+    require(
+        frame,
+        [*target, *roles["past"], *roles["future"], *roles["static"], *(x for x in (series, data["issued"]) if x)],
+        source,
+    )
     own = {"unique_id", "ds", *(target if data["joint"] else ["y"])}
     for name in (*roles["past"], *roles["future"], *roles["static"]):
         if name in own:
@@ -116,10 +134,20 @@ def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
                 f"{source}: '{name}' can't be a covariate, the table calls another column so: rename it", "config"
             )
     stamps = instants(frame, time, series, data, None, source)
-    known = {"lag": dict(data["lag"] or {}), "oracle": tuple(data["oracle"]), "categorical": tuple(data["categorical"])}
-    layout = Layout(" ".join(time), series, target, joint=bool(data["joint"]), clock=Clock("h"), **roles, **known)
+    layout = Layout(
+        time=" ".join(time),
+        id=series,
+        target=target,
+        **roles,
+        categorical=tuple(data["categorical"]),
+        joint=bool(data["joint"]),
+        lag=dict(data["lag"] or {}),
+        oracle=tuple(data["oracle"]),
+        issued=data["issued"],
+        clock=Clock("h"),
+    )
     layout.check()
-    long = sorted_once(arranged(frame, layout, stamps, source), layout, data["duplicates"], source)
+    long, vintages = once(frame, layout, stamps, data, source)
     steps = frequencies(long)
     try:
         if data["resample"]:
@@ -133,7 +161,7 @@ def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
     except Refusal as error:
         raise Refusal(f"{source}: {error}" if source not in str(error) else str(error), error.code) from None
     refuse_gaps(long, layout.clock, data["max_gap"], source)
-    return Table(long, layout, source)
+    return Table(long, layout, source, vintages)
 
 
 def again(frame: pd.DataFrame, layout: Layout, data: Mapping[str, Any], source: str) -> Table:
@@ -142,7 +170,7 @@ def again(frame: pd.DataFrame, layout: Layout, data: Mapping[str, Any], source: 
     Raises Refusal if a column is missing or the stamps lie off the grid of the training data.
     """
     frame = chosen(indexed(frame, source), layout.id, data["series"], source)
-    names = [layout.id, *layout.target, *layout.past, *layout.future, *layout.static]
+    names = [layout.id, layout.issued, *layout.target, *layout.past, *layout.future, *layout.static]
     time = [layout.time] if isinstance(data["time"], str | None) else time_columns(frame, data["time"], source)
     require(frame, [name for name in (*time, *names) if name], source)
     stamps = instants(frame, time, layout.id, data, layout.clock, source)
@@ -151,7 +179,7 @@ def again(frame: pd.DataFrame, layout: Layout, data: Mapping[str, Any], source: 
             f"{source}: stamps with and without a time zone (training data: {layout.clock.tz})", "wrong-frequency"
         )
     stamps = stamps if stamps.tz is None else stamps.tz_convert(layout.clock.tz)
-    long = sorted_once(arranged(frame, layout, stamps, source), layout, data["duplicates"], source)
+    long, vintages = once(frame, layout, stamps, data, source)
     if data["resample"]:
         return Table(resampled(long, layout.clock, data["resample"], layout.channels, source), layout, source)
     off = layout.clock.naive(layout.clock.ordinals(stamps)) != layout.clock.grid(stamps)
@@ -161,7 +189,21 @@ def again(frame: pd.DataFrame, layout: Layout, data: Mapping[str, Any], source: 
             "wrong-frequency",
         )
     refuse_gaps(long, layout.clock, data["max_gap"], source)
-    return Table(long, layout, source)
+    return Table(long, layout, source, vintages)
+
+
+def once(
+    frame: pd.DataFrame, layout: Layout, stamps: pd.DatetimeIndex, data: Mapping[str, Any], source: str
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The rows of the table, each stamp once, and the vintages of known covariates if they have any."""
+    long, vintages = arranged(frame, layout, stamps, source), None
+    if layout.issued is not None:
+        if data["resample"] or not layout.future:
+            raise Refusal("data.issued is for the vintages of data.future, without data.resample", "config")
+        issued = instants(frame, [layout.issued], layout.id, {**data, "stamp": None}, None, source)
+        rows = np.tile(np.arange(len(frame)), len(long) // len(frame))
+        long, vintages = parted(long.assign(issued=issued[rows]), layout, source)
+    return sorted_once(long, layout, data["duplicates"], source), vintages
 
 
 def chosen(frame: pd.DataFrame, series: str | None, wanted: Sequence[str] | None, source: str) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from forecast.contract import Batch, Window, mix
 from forecast.data.panel import Panel
+from forecast.data.vintage import newest
 from forecast.error import Refusal
 
 log = logging.getLogger(__name__)
@@ -104,8 +105,8 @@ class Windows:
         panel, window = self.panel, self.window
         hidden = {column: steps for field, column, steps in self.hidden if field == "future"}
         named = [i for i, name in enumerate(panel.future_names) if name]
-        for start, series in zip(self.starts.tolist(), self.series.tolist(), strict=True) if named else ():
-            missing = ~panel.future_observed[start + window.context : start + window.length, : len(named)]
+        for i, (start, series) in enumerate(zip(self.starts.tolist(), self.series.tolist(), strict=True)):
+            missing = ~self.batch(torch.tensor([i])).future_observed[0, window.context :, : len(named)]
             for column, steps in hidden.items():
                 missing[max(0, window.ahead - steps) :, column] = False
             if not missing.any():
@@ -127,6 +128,8 @@ class Windows:
         if self.facts:
             series = self.series.index_select(0, numbers)
             taken |= {name: fact.index_select(0, series) for name, fact in self.facts.items()}
+        if len(self.panel.vintages):
+            self.renew(start, self.series.index_select(0, numbers), taken)
         for field, column, steps in self.hidden:
             conceal(taken[field][..., column], taken[f"{field}_observed"][..., column], steps)
         if self.weights is not None:
@@ -149,6 +152,17 @@ class Windows:
             cutoff=self.cutoffs.index_select(0, numbers),
             **taken,
         )
+
+    def renew(self, start: Tensor, series: Tensor, taken: dict[str, Tensor]) -> None:
+        """Puts the vintages that were newest at the issue in the place of known covariates."""
+        panel, window = self.panel, self.window
+        first = start + window.context + window.gap  # target steps
+        issue = (
+            panel.first[series] + first - panel.offsets[series] - (window.gap if window.lead is None else window.lead)
+        )
+        values, observed = newest(panel, start[:, None] + torch.arange(window.length, device=start.device), issue)
+        taken["future"][..., : values.shape[-1]] = values
+        taken["future_observed"][..., : values.shape[-1]] = observed
 
     def counts(self, clock: Int64[Tensor, "b length"]) -> Bool[Tensor, "b horizon"]:
         """The steps of the horizon that lie in the local days which it is to cover: without an anchor, all."""
