@@ -80,7 +80,7 @@ def complete(command: str, overrides: Sequence[str]) -> list[str]:
             raise Refusal(f"{text}: keys can't be added or deleted, only set (null switches off)", "config")
     result = [text if text.startswith("-") else readable(text) for text in overrides]
     keys = [text.split("=", 1)[0].lstrip("+~") for text in result]
-    if command == "train" and "data.path" in keys and not {"data", "experiment"} & set(keys):
+    if command in ("train", "describe") and "data.path" in keys and not {"data", "experiment"} & set(keys):
         result.insert(keys.index("data.path"), "data=csv")
     return result
 

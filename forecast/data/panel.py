@@ -112,8 +112,8 @@ class Grid:
             stamp = pd.DatetimeIndex([pd.Timestamp(date)])
         except ValueError:
             raise Refusal(f"data.split: '{date}' is not a date", "split") from None
-        if clock.tz is not None and stamp.tz is None:
-            stamp = stamp.tz_localize(clock.tz)
+        if clock.tz is not None and stamp.tz is None and not clock.daily:  # days are laid by their local dates
+            stamp = stamp.tz_localize(clock.tz, nonexistent="shift_forward", ambiguous=np.ones(1, bool))
         ordinal = clock.ordinals(stamp)
         return int(ordinal[0] + (clock.naive(ordinal) < clock.grid(stamp))[0])
 

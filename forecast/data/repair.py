@@ -13,19 +13,9 @@ log = logging.getLogger(__name__)
 RUN = 24  # equal distances in a row make a frequency of their own; fewer are gaps
 
 
-def begins(stamps: pd.DatetimeIndex, step: int) -> pd.DatetimeIndex:
-    """Stamps of the ends of intervals as stamps of their begins; a step in nanoseconds."""
-    return stamps - pd.Timedelta(step, "ns")
-
-
-def step_of(stamps: pd.DatetimeIndex) -> int:
-    """The largest step, in nanoseconds, of which all distances are multiples."""
-    return int(np.gcd.reduce(np.diff(np.unique(stamps.as_unit("ns").asi8))))
-
-
 def distances(long: pd.DataFrame) -> np.ndarray:
     """Nanoseconds from each row to the next of the same series (rows by series and time); -1 after the last."""
-    stamps, codes = pd.DatetimeIndex(long["ds"]).as_unit("ns").asi8, long["unique_id"].cat.codes.to_numpy()
+    stamps, codes = pd.DatetimeIndex(long["ds"], copy=False).asi8, long["unique_id"].cat.codes.to_numpy()
     found = np.full(len(long), -1)
     np.subtract(stamps[1:], stamps[:-1], out=found[:-1], where=codes[1:] == codes[:-1])
     return found
@@ -57,18 +47,18 @@ def resampled(long: pd.DataFrame, clock: Clock, how: str, targets: tuple[str, ..
         result["ds"] = stamps[taken] + pd.to_timedelta(turn * clock.unit[1], unit="ns")
         log.info("%s: resampled to %s by repeat: %d rows became %d", source, clock.freq, len(long), len(result))
         return result
-    number = clock.ordinals(stamps)
+    number = clock.opening.ordinals(stamps)
     parts = long.assign(step=number, covered=length).groupby(["unique_id", "step"], observed=True, sort=True)
     result = parts.agg({name: "sum" if how == "sum" and name in targets else "mean" for name in values})
     whole = parts[values].count().eq(parts.size(), axis=0)
-    ends = clock.stamps(result.index.get_level_values("step").to_numpy() + 1)
-    starts = clock.stamps(result.index.get_level_values("step").to_numpy())
+    steps = result.index.get_level_values("step").to_numpy()
+    starts, ends = clock.opening.stamps(steps), clock.opening.stamps(steps + 1)
     covered = parts["covered"].sum().to_numpy() >= (ends.as_unit("ns").asi8 - starts.as_unit("ns").asi8)
     result[values] = result[values].where(whole.mul(covered, axis=0))
     others = [name for name in long.columns if name not in ("unique_id", "ds", *values)]
     result = result.join(parts[others].first()) if others else result
     result = result.reset_index()
-    result.insert(1, "ds", starts)
+    result.insert(1, "ds", clock.stamps(steps))
     log.info(
         "%s: resampled to %s by %s: %d rows became %d, of which %d are not covered and missing",
         source, clock.freq, how, len(long), len(result), int((~covered).sum()),

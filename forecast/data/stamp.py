@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from forecast.data.clock import Clock
 from forecast.error import Refusal
 
 ISO = "ISO8601"
@@ -236,7 +237,10 @@ def localized(
     Of an hour that a night has twice, the first is summer time: by its mark, else by the order of each series' rows.
     Raises Refusal for a time that the clocks leave out, or an hour that is there once and has no mark.
     """
+    days = Clock("D", zone)
     try:
+        if (stamps == stamps.normalize()).all():  # the first moment of each, also where a night has no midnight or two
+            return days.stamps(days.ordinals(stamps))
         there = stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), bool), nonexistent="NaT")
     except (KeyError, ValueError, OSError):
         raise Refusal(f"data.tz={zone}: no such time zone; expected a name such as Europe/Berlin", "config") from None

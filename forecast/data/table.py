@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecast.data.clock import Clock, fitted, phased
+from forecast.data.clock import Clock, anchored, fitted, phased
 from forecast.data.column import categories, id_column, looks_numeric, names_of, numbers, require, static, time_columns
-from forecast.data.repair import begins, deduplicated, frequencies, refuse_change, resampled, step_of
+from forecast.data.repair import deduplicated, frequencies, refuse_change, resampled
 from forecast.data.stamp import MARK, Stamps, joined, localized
 from forecast.data.vintage import parted
 from forecast.error import Refusal, nearest
@@ -152,7 +152,10 @@ def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
     try:
         if data["resample"]:
             freq = data["freq"] or Clock.of_step(min(steps) if data["resample"] == "repeat" else max(steps))
-            layout = replace(layout, clock=phased(Clock(freq, zone(stamps)), stamps.sort_values()))
+            if data["stamp"] == "end" and len(steps) > 1:
+                raise Refusal("data.stamp=end can't be told where the frequency changes: cut the file there", "config")
+            grid = phased if data["resample"] == "repeat" else anchored
+            layout = replace(layout, clock=grid(Clock(freq, zone(stamps)), stamps.sort_values()))
             long = resampled(long, layout.clock, data["resample"], layout.channels, source)
         else:
             layout = replace(layout, clock=fitted(stamps.unique().sort_values(), data["freq"]))
@@ -182,7 +185,7 @@ def again(frame: pd.DataFrame, layout: Layout, data: Mapping[str, Any], source: 
     long, vintages = once(frame, layout, stamps, data, source)
     if data["resample"]:
         return Table(resampled(long, layout.clock, data["resample"], layout.channels, source), layout, source)
-    off = layout.clock.naive(layout.clock.ordinals(stamps)) != layout.clock.grid(stamps)
+    off = ~layout.clock.holds(stamps)
     if off.any():
         raise Refusal(
             f"{source}: {stamps[off][0]} is not on the grid of the training data ({layout.clock.freq})",
@@ -259,10 +262,11 @@ def instants(
         reading.add(column, 1)
         stamps, marks = reading.done()
     if data["stamp"] == "end":
-        kind, step, _ = (clock or Clock(data["freq"])).unit if clock or data["freq"] else ("ns", step_of(stamps), 0)
-        if kind != "ns":
+        if clock is None or stamps.tz is None:
+            clock = fitted(stamps.unique().sort_values(), clock.freq if clock else data["freq"])
+        if clock.unit[0] != "ns":
             raise Refusal(f"{source}: data.stamp=end needs steps of equal length", "config")
-        stamps = begins(stamps, step)
+        stamps = clock.stamps(clock.ordinals(stamps) - 1)
     if data["tz"] is None:
         if marks is not None and marks.any():
             raise Refusal(f"{source}: times such as 2A and 2B belong to a time zone; name it by data.tz", "dst")
@@ -314,7 +318,7 @@ def arranged(frame: pd.DataFrame, layout: Layout, stamps: pd.DatetimeIndex, sour
     else:
         channels = {"y": values[layout.target[0]] if times == 1 else np.concatenate([*values.values()])}
     if layout.id is None:
-        codes, labels = np.zeros(len(frame), "int8"), ["series"] if layout.joint else list(layout.target)
+        codes, labels = np.zeros(len(frame), "int32"), ["series"] if layout.joint else list(layout.target)
     else:
         column = frame[layout.id]
         if column.dtype == object or column.isna().any() or (column == "").any():
@@ -322,6 +326,7 @@ def arranged(frame: pd.DataFrame, layout: Layout, stamps: pd.DatetimeIndex, sour
         codes, ids = pd.factorize(column)
         labels = [f"{x}/{name}" for name in layout.target for x in ids] if times > 1 else [str(x) for x in ids]
     known, order = pd.factorize(pd.Series(labels, dtype="str"), sort=layout.id is not None)  # wide: as the targets are
+    known = known.astype(np.min_scalar_type(-len(known)))
     codes = known[codes if times == 1 else np.concatenate([codes + i * (len(known) // times) for i in range(times)])]
     rows = slice(None) if times == 1 else np.tile(np.arange(len(frame)), times)
     return pd.DataFrame(
@@ -337,7 +342,7 @@ def arranged(frame: pd.DataFrame, layout: Layout, stamps: pd.DatetimeIndex, sour
 
 def sorted_once(long: pd.DataFrame, layout: Layout, repair: str | None, source: str) -> pd.DataFrame:
     """Rows by series, then time; a stamp that occurs twice in a series is refused, unless a repair is named."""
-    codes, instants = long["unique_id"].cat.codes.to_numpy(), pd.DatetimeIndex(long["ds"]).asi8
+    codes, instants = long["unique_id"].cat.codes.to_numpy(), pd.DatetimeIndex(long["ds"], copy=False).asi8
     same = codes[1:] == codes[:-1]
     if ((codes[1:] < codes[:-1]) | (same & (instants[1:] < instants[:-1]))).any():
         log.info("%s: rows were not in time order and have been sorted", source)

@@ -1,18 +1,24 @@
 """The clock: stamps and numbers of steps, frequencies found and refused, the local wall clock, calendar features."""
 
+import re
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast.data.clock import CALENDAR, Clock, fitted
+from forecast.data.clock import CALENDAR, Clock, anchored, fitted, phased
 from forecast.error import Refusal
 
 FINE = ["min", "5min", "15min", "30min", "h", "2h", "12h"]
 DAYS = ["D", "2D"]
 WEEKS = ["W-SUN", "W-MON", "W-WED", "2W-FRI"]
 DATES = ["B", "MS", "ME", "QS", "QE", "QS-FEB", "QE-JAN", "YS", "YE", "YS-APR", "YE-JUN"]
+ZONES = ["Europe/Berlin", "America/New_York", "America/Sao_Paulo", "Africa/Cairo", "Asia/Kolkata", "Asia/Kathmandu"]
+ZONES += ["UTC", "Australia/Lord_Howe", "America/Havana"]
 SEASONS = {"min": 1440, "15min": 96, "h": 24, "2h": 12, "D": 7, "W-MON": 52, "B": 5, "MS": 12, "ME": 12}
 SEASONS |= {"QS": 4, "QE": 4, "YS": 1, "YE": 1}
 BEGINS = ["1950-01-01", "1969-12-20", "2023-12-29", "2024-02-27"]  # before the epoch, across it, leap year
@@ -61,12 +67,61 @@ def test_the_grid_goes_on_after_the_data_as_pandas_would(freq):
     assert clock.stamps(np.arange(90) + clock.ordinals(stamps[:1])[0]).equals(stamps)
 
 
-@pytest.mark.parametrize("freq", [*FINE, "D", "2D", "W-WED", "MS", "QS-FEB", "YS"])
+@pytest.mark.parametrize("freq", [*FINE, "D", "2D", "W-WED", "B", "MS", "QS-FEB", "YS"])
 def test_a_stamp_between_two_steps_has_the_number_of_the_earlier(freq):
     stamps = made(freq, "1969-12-05")
     clock = fitted(stamps, freq)
     for late in (pd.Timedelta("1ns"), (stamps[1:] - stamps[:-1]).min() - pd.Timedelta("1ns")):
         assert (clock.ordinals(stamps + late) == clock.ordinals(stamps)).all()
+
+
+@pytest.mark.parametrize("begin", ["1969-12-22", "2024-02-26"])  # Mondays
+def test_a_weekend_has_the_number_of_the_friday_before(begin):
+    days = made("D", begin, 28)
+    friday = days - pd.to_timedelta(np.maximum(days.day_of_week - 4, 0), unit="D")
+    clock = Clock("B")
+    assert (clock.ordinals(days) == clock.ordinals(friday)).all()
+    assert clock.stamps(clock.ordinals(days)).equals(friday)
+
+
+@pytest.mark.parametrize("freq", ["h", "D", "W-WED", "B", "MS", "ME", "2ME", "QS-FEB", "QE", "QE-JAN", "YE-JUN"])
+def test_each_day_lies_between_the_opening_of_its_step_and_of_the_next(freq):
+    clock, days = fitted(made(freq, "1965-01-01"), freq), made("D", "1965-03-30", 4000)
+    numbers = clock.ordinals(days)
+    assert (clock.opening.stamps(numbers) <= days).all() and (days < clock.opening.stamps(numbers + 1)).all()
+    assert (clock.opening.stamps(numbers) <= clock.stamps(numbers)).all()
+
+
+@pytest.mark.parametrize("tz", [None, "Europe/Berlin", "Asia/Kolkata"])
+@pytest.mark.parametrize("freq", [*FINE, "6h", *DAYS, *WEEKS, *DATES])
+def test_a_grid_that_is_laid_by_its_name_begins_where_pandas_has_it(freq, tz):
+    stamps = made("15min", "2024-01-03 05:15", tz=tz)
+    clock = anchored(Clock(freq, tz), stamps)
+    local = clock.local(clock.ordinals(stamps[:1]) + np.arange(20))
+    assert local.isin(made(freq, str(local[0].normalize()), 20 if clock.daily else 2000)).all()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    freq=st.sampled_from([*FINE, "3h", "6h", *DAYS, *WEEKS, *DATES, "2MS", "6ME"]),
+    zone=st.sampled_from([None, *ZONES]),
+    through=st.datetimes(datetime(1950, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC)),
+)
+def test_a_grid_through_any_stamp_has_one_stamp_a_number_and_tells_the_local_time(freq, zone, through):
+    first = pd.DatetimeIndex([through]).as_unit("ns").tz_convert(zone)
+    clock = phased(Clock(freq, zone), first)
+    numbers = clock.ordinals(first)[0] + np.arange(-150, 150)
+    stamps, steps = clock.stamps(numbers), clock.steps(numbers)
+    assert (clock.ordinals(stamps) == numbers).all() and clock.holds(stamps).all()
+    assert stamps.is_monotonic_increasing and stamps.is_unique
+    assert (None if stamps.tz is None else str(stamps.tz)) == zone
+    at_random = stamps + pd.to_timedelta((through.microsecond * np.arange(300)) % 10**7, unit="s")
+    assert clock.ordinals(at_random.sort_values()).tolist() == sorted(clock.ordinals(at_random))
+    if not clock.daily:
+        length = clock.unit[1]
+        local = [datetime.fromtimestamp(s.timestamp() // 60 * 60, ZoneInfo(zone or "UTC")) for s in stamps]
+        minutes = np.array([60 * s.hour + s.minute for s in local])
+        assert (steps % (86_400 * 10**9 // length) == minutes * 60 * 10**9 // length).all()
 
 
 @settings(max_examples=80, deadline=None)
@@ -126,6 +181,20 @@ def test_days_go_on_over_a_night_without_midnight_and_one_with_two(tz):
     assert clock.local(numbers).normalize().equals(days)
 
 
+@pytest.mark.parametrize(
+    ("tz", "moment"),
+    [
+        ("Africa/Cairo", "2024-04-26T01:00:00+03:00"),  # no midnight
+        ("Asia/Kathmandu", "1986-01-01T00:15:00+05:45"),  # a quarter of an hour less, once
+        ("America/Havana", "2024-11-03T00:00:00-04:00"),  # two midnights
+    ],
+)
+def test_a_day_begins_with_its_first_moment(tz, moment):
+    day = made("D", moment[:10], 1)
+    clock = Clock("D", tz)
+    assert clock.stamps(clock.ordinals(day))[0].isoformat() == moment
+
+
 @pytest.mark.parametrize("freq", [*DAYS, "W-SUN", *DATES])
 def test_from_a_day_upward_a_step_is_a_step(freq):
     stamps = made(freq, tz="Europe/Berlin")
@@ -178,9 +247,29 @@ def test_a_time_of_day_off_the_grid_is_refused(freq, begin, tz, time):
     assert refusal.value.code == "anchor"
 
 
-@pytest.mark.parametrize("freq", ["foo", "0D", "-1D", "H", "bh", "C", "BMS", "SME", "2B"])
+@pytest.mark.parametrize(
+    ("freq", "begin", "zone", "times"),
+    [
+        ("2h", "2024-01-01", "Europe/Berlin", {"00:00", "01:00"}),  # in winter and in summer
+        ("6h", "2024-01-01", "America/New_York", {"00:00", "01:00"}),
+        ("h", "2024-01-01 00:30", "Australia/Lord_Howe", {"00:30", "00:00"}),
+    ],
+)
+def test_a_time_that_clocks_move_off_the_grid_is_there_once_a_day_by_both_its_names(freq, begin, zone, times):
+    stamps = made(freq, begin, 366 * 24, zone)
+    clock = fitted(stamps, freq)
+    for time in times:
+        phase, period = clock.at(time)
+        there = stamps[clock.steps(clock.ordinals(stamps)) % period == phase]
+        assert set(there.strftime("%H:%M")) == times
+        assert (np.diff(there.tz_localize(None).normalize().asi8) == 86_400 * 10**9).all()
+
+
+@pytest.mark.parametrize(
+    "freq", [5, True, ["h"], pd.Timedelta("1h"), "foo", "0D", "-1D", "H", "bh", "C", "BMS", "SME", "2B"]
+)
 def test_a_frequency_that_is_none_or_not_served_is_refused(freq):
-    with pytest.raises(Refusal, match=rf"data.freq={freq}\b.* h, 15min, D, B, W, MS") as refusal:
+    with pytest.raises(Refusal, match=rf"data.freq={re.escape(str(freq))}.* h, 15min, D, B, W, MS") as refusal:
         fitted(made("h"), freq)
     assert refusal.value.code == "freq"
 
@@ -211,6 +300,14 @@ def test_stamps_of_several_frequencies_are_refused():
     assert refusal.value.code == "mixed-frequency"
     check = fitted(mixed, "h")  # who means it can say so
     assert (check.stamps(check.ordinals(mixed)) == mixed).all()
+
+
+@pytest.mark.parametrize("freq", [None, "D"])
+def test_days_of_another_time_zone_are_refused_with_the_remedy(freq):
+    days = made("D", "2024-03-01", 60, "Europe/Berlin").tz_convert("UTC")  # at 23:00 and at 22:00
+    with pytest.raises(Refusal, match=r"days of another time zone, name it by data.tz \(now UTC\)"):
+        fitted(days, freq)
+    assert fitted(days.tz_convert("Europe/Berlin"), freq).unit == ("ns", 86_400 * 10**9, 0)
 
 
 @pytest.mark.parametrize("rows", [1, 2])
