@@ -24,7 +24,7 @@ from torch import nn
 from forecast import Forecaster, build, config
 from forecast.data import panel as panels
 from forecast.data import scaler
-from forecast.forecaster import datamodule, laid, opened, shape_of
+from forecast.recipe import datamodule, laid, opened, shape_of
 
 STEPS, WARM = 60, 5
 TASK = [

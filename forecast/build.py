@@ -44,7 +44,7 @@ DATA: dict[str, Any] = {  # what each key of conf/data may hold
     "thousands": str | None, "encoding": str | None, "header": int | None, "missing": Sequence[str | float],
     "dates": str | Names | None, "tz": str | None, "stamp": Literal["begin", "end"] | None,
     "duplicates": Literal["first", "last", "mean"] | None, "resample": Literal["mean", "sum", "repeat"] | None,
-    "max_gap": int | None, "start": str | None,
+    "max_gap": int | None, "memory": int, "start": str | None,
 }  # fmt: skip
 ABOVE_ZERO = ("season", "train_window", "half_life", "header")
 POSITIVE = ("context", "horizon", "stride", "batch_size")

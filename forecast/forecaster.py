@@ -4,7 +4,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, Self
@@ -16,25 +16,35 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from forecast import artifact, build, config
-from forecast.contract import Shape, Window
+from forecast.contract import Shape
 from forecast.data import panel as panels
 from forecast.data import reader, scaler, table
-from forecast.data.clock import Clock
 from forecast.data.forecasts import tabulate
 from forecast.data.module import SeriesDataModule
-from forecast.data.panel import Borders, Grid, Panel
+from forecast.data.panel import Borders, Panel
 from forecast.data.scaler import Statistics
-from forecast.data.table import Layout, Table
+from forecast.data.store import stored
+from forecast.data.table import Layout
 from forecast.data.windows import Windows
 from forecast.error import Refusal
-from forecast.evaluation.baseline import seasonal_naive
 from forecast.evaluation.metrics import REFERENCE, compared
 from forecast.model.base import Model
+from forecast.recipe import (
+    AT_ONCE,
+    Frame,
+    datamodule,
+    divisors,
+    laid,
+    naive,
+    opened,
+    origin_window,
+    outside,
+    shape_of,
+    window_of,
+)
 
 log = logging.getLogger(__name__)
 
-Frame = pd.DataFrame | Path | str
-AT_ONCE = 256  # windows forecast in one batch
 ARGUMENTS = ("data", "model", "backbone", "head", "normalizer", "context", "horizon", "gap", "seed")
 
 
@@ -134,6 +144,8 @@ class Forecaster:
         outside(grid, data["min"], data["max"])
         statistics = scaler.learn(grid, borders[0], data)
         panel = panels.panel(grid, statistics)
+        if folder is not None and panel.size > data["memory"] << 20:
+            panel = stored(panel, Path(folder) / "panel")
         module = datamodule(settings, panel, borders)
         window = origin_window(settings, grid.layout.clock, statistics.season)
         SeriesDataModule.cut(panel, window, borders, "test")
@@ -194,20 +206,10 @@ class Forecaster:
 
     def judge(self, frame: Frame | None = None, *, stride: int | None = None) -> Judgement:
         """The backtest beside the seasonal naive forecast of the same windows, and the scores of both."""
-        fitted, panel = self.fitted, self.panel(frame)
+        statistics, panel = self.fitted.statistics, self.panel(frame)
         windows = self.origins(panel, stride)
-        season = fitted.statistics.season
-        naive = [
-            [x.numpy() for x in (seasonal_naive(batch, season), batch.cutoff, windows.counts(batch.clock))]
-            for batch in windows.batches(AT_ONCE)
-        ]
-        table = self.forecast(windows)
-        point, cutoff, counts = (np.concatenate(x) for x in zip(*naive, strict=True))
-        y, none = np.full_like(point, np.nan), point[..., None][..., :0]
-        baseline = tabulate(panel, windows.window.gap, cutoff, y, point, none, (), counts)
-        forecasts = {self.name: table, REFERENCE: baseline.assign(y=table["y"])}
-        scale, naive_error = self.divisors(panel)
-        return Judgement(forecasts, compared(forecasts, scale, naive_error))
+        forecasts = {self.name: self.forecast(windows), REFERENCE: naive(windows, statistics.season)}
+        return Judgement(forecasts, compared(forecasts, *divisors(panel, statistics)))
 
     @property
     def name(self) -> str:
@@ -286,82 +288,6 @@ class Forecaster:
         cutoff, y, counts, *forecasts = (np.concatenate(x) for x in zip(*results, strict=True))
         point, quantiles = (np.fmin(np.fmax(x, low), high) for x in forecasts)
         return tabulate(windows.panel, gap, cutoff, y, point, quantiles, levels, counts)
-
-    def divisors(self, panel: Panel) -> tuple[dict[str, float], dict[str, float]]:
-        """Standard deviation and seasonal naive error of the train rows, by `unique_id`."""
-        statistics, slots = self.fitted.statistics, panel.slots.tolist()
-        deviation, naive = statistics.deviation[slots].ravel(), statistics.naive_error[slots].ravel()
-        return dict(zip(panel.labels, deviation, strict=True)), dict(zip(panel.labels, naive, strict=True))
-
-
-def window_of(settings: Mapping[str, Any], clock: Clock) -> Window:
-    """The window of a configuration; with `issue`, a forecast is made at that time of day before the anchor."""
-    lead = None
-    if settings["issue"] is not None:
-        if settings["anchor"] is None:
-            raise Refusal(f"issue={settings['issue']} needs an anchor, the time of day of the first step", "anchor")
-        (first, period), (made, _) = clock.at(settings["anchor"]), clock.at(settings["issue"])
-        lead = (first - made) % period
-    return Window(**{key: settings[key] for key in ("context", "horizon", "stride", "gap", "anchor")}, lead=lead)
-
-
-def origin_window(settings: Mapping[str, Any], clock: Clock, season: int, stride: int | None = None) -> Window:
-    """The window of test origins: with a season of context at least, `stride` or test_stride or a horizon apart."""
-    window = window_of(settings, clock)
-    stride = stride or settings["test_stride"] or window.horizon
-    return replace(window, stride=stride, context=max(window.context, season))
-
-
-def datamodule(settings: Mapping[str, Any], panel: Panel, borders: Borders) -> SeriesDataModule:
-    return SeriesDataModule(
-        panel,
-        window_of(settings, panel.layout.clock),
-        borders,
-        train_window=settings["data"]["train_window"],
-        half_life=settings["data"]["half_life"],
-        batch_size=settings["batch_size"],
-        seed=settings["seed"],
-    )
-
-
-def outside(grid: Grid, low: float | None, high: float | None) -> None:
-    """Says how many observed values lie outside the bounds of forecasts."""
-    beyond = (grid.y < (-np.inf if low is None else low)) | (grid.y > (np.inf if high is None else high))
-    if beyond.any():
-        log.warning("%s: %d values lie outside data.min and data.max", grid.source, beyond.sum())
-
-
-def opened(data: Mapping[str, Any], frame: Frame | None) -> Table:
-    """The checked table of a DataFrame, or of a CSV file (default: the one that the configuration names)."""
-    if isinstance(frame, pd.DataFrame):
-        return table.table(frame, data, "DataFrame")
-    path = frame or data["path"]
-    if path is None:
-        raise Refusal("no data: name a file by data.path=my.csv, a set by data=..., or pass a DataFrame", "no-data")
-    found = table.find(str(path))
-    return table.table(reader.read(found, data), data, str(found))
-
-
-def laid(settings: Mapping[str, Any], checked: Table) -> tuple[Grid, Borders]:
-    """The table on its grid, and where its parts end."""
-    grid = panels.grid(checked, settings["gap"] + settings["horizon"])
-    return grid, grid.borders(settings["data"]["split"], settings["data"]["split_each"])
-
-
-def shape_of(panel: Panel, statistics: Statistics, settings: Mapping[str, Any]) -> Shape:
-    return Shape(
-        context=settings["context"],
-        horizon=settings["horizon"],
-        gap=settings["gap"],
-        channels=panel.y.shape[1],
-        past=panel.past.shape[1],
-        future=panel.future.shape[1],
-        static=panel.static.shape[1],
-        cardinalities=tuple(len(known) + 1 for known in statistics.categories.values()),
-        season=statistics.season,
-        series=len(statistics.names) + 1,
-        width=build.width(settings),
-    )
 
 
 @contextmanager

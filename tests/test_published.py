@@ -12,7 +12,7 @@ from forecast.data.forecasts import tabulate
 from forecast.data.module import SeriesDataModule
 from forecast.evaluation.baseline import seasonal_naive
 from forecast.evaluation.metrics import scores
-from forecast.forecaster import laid, opened, window_of
+from forecast.recipe import laid, opened, window_of
 
 
 def naive(name: str, season: int, **settings: int) -> dict[str, float]:

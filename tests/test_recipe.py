@@ -1,6 +1,7 @@
 """Options of the data recipe through the whole road, each by what it promises to who forecasts."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from conftest import QUICK
 from forecast import Forecaster, Refusal
 from forecast.data.module import recency
 from forecast.data.synthetic import panel
-from forecast.forecaster import datamodule
+from forecast.recipe import datamodule
 
 ROWS = 400
 
@@ -203,3 +204,13 @@ def test_a_prediction_begins_at_the_anchor_or_says_where_the_data_must_end():
     assert made.predict()["ds"].min().hour == 17
     with pytest.raises(Refusal, match=r"would begin at .* but the anchor is 17:00: end the data 1 steps before"):
         made.predict(data.iloc[:-3])
+
+
+def test_a_panel_in_files_trains_the_same_model():
+    data = frame()
+    plain = fitted(data)
+    made = Forecaster(context=24, horizon=6, overrides=[*QUICK, "data.memory=0"]).fit(data, folder="run")
+    assert list(Path("run/panel").glob("y-*.bin"))
+    for name, weight in plain.fitted.model.state_dict().items():
+        assert torch.equal(weight, made.fitted.model.state_dict()[name]), name
+    pd.testing.assert_frame_equal(made.backtest(), plain.backtest())

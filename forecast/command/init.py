@@ -109,32 +109,18 @@ def dated(grid: "Grid", data: Mapping[str, Any]) -> list[Any]:
 
 def judged(grid: "Grid", borders: "Borders", data: Mapping[str, Any], advice: Mapping[str, int]) -> "pd.DataFrame":
     """Scores of seasonal naive and of the last value on the windows of the test part, as training judges them."""
-    import torch
-
     from forecast.contract import Window
     from forecast.data import panel, scaler
-    from forecast.data.forecasts import tabulate
     from forecast.data.module import SeriesDataModule
-    from forecast.evaluation.baseline import seasonal_naive
     from forecast.evaluation.metrics import REFERENCE, compared
+    from forecast.recipe import divisors, naive
 
     statistics = scaler.learn(grid, borders[0], data)
-    rows = panel.panel(grid, statistics)
-    season, horizon = statistics.season, advice["horizon"]
-    window = Window(context=max(advice["context"], season), horizon=horizon, stride=horizon)
+    rows, horizon = panel.panel(grid, statistics), advice["horizon"]
+    window = Window(context=max(advice["context"], statistics.season), horizon=horizon, stride=horizon)
     windows = SeriesDataModule.cut(rows, window, borders, "test")
-    tables = {}
-    for name, steps in ((REFERENCE, season), ("last_value", 1)):
-        parts = []
-        for batch in windows.batches(256):
-            y = torch.where(batch.target_observed, batch.target, torch.nan)
-            parts.append((batch.cutoff, y, seasonal_naive(batch, steps), windows.counts(batch.clock)))
-        cutoff, y, point, counts = (torch.cat(x).numpy() for x in zip(*parts, strict=True))
-        tables[name] = tabulate(rows, 0, cutoff, y, point, point[..., None][..., :0], (), counts)
-    slots = rows.slots.tolist()
-    divisors = (dict(zip(rows.labels, x[slots].ravel(), strict=True)) for x in
-                (statistics.deviation, statistics.naive_error))  # fmt: skip
-    return compared(tables, *divisors)
+    tables = {REFERENCE: naive(windows, statistics.season), "last_value": naive(windows, 1)}
+    return compared(tables, *divisors(rows, statistics))
 
 
 def taken(data: Mapping[str, Any]) -> set[str]:

@@ -138,13 +138,12 @@ class Lines(io.RawIOBase):
         block = self.left + block
         quote = ord('"')
         values = np.frombuffer(block, "uint8")
-        ends = values == 10
-        marks = values == ord(self.manner.delimiter)
+        marks = (values == 10) | (values == ord(self.manner.delimiter))
         if quote in block:
-            outside = (np.cumsum(values == quote) & 1) == 0
-            ends &= outside
-            marks &= outside
-        stops = np.flatnonzero(ends)
+            marks &= (np.cumsum(values == quote) & 1) == 0
+        spots = np.flatnonzero(marks)
+        ends = np.flatnonzero(values[spots] == 10)
+        stops = spots[ends]
         if not len(stops):
             self.left = block
             if self.over:
@@ -155,7 +154,7 @@ class Lines(io.RawIOBase):
             raise Refusal(f"{self.source}, line {line}: a NUL byte; the file is damaged", "nul")
         skipped = max(0, self.manner.header - (self.line - 1))
         starts = np.concatenate(([0], stops[:-1] + 1))
-        cells = np.diff(np.searchsorted(np.flatnonzero(marks), stops), prepend=0) + 1
+        cells = np.diff(ends, prepend=-1)
         wrong = (cells != len(self.manner.names)) & (stops > starts)
         wrong[:skipped] = False
         cut = int(stops[-1]) + 1

@@ -158,6 +158,11 @@ class Panel:
         """The `unique_id` of each series and channel, channels fastest."""
         return [self.layout.label(name, channel) for name in self.names for channel in self.layout.channels]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all tensors."""
+        return sum(x.nbytes for x in vars(self).values() if isinstance(x, Tensor))
+
     def to(self, device: torch.device) -> "Panel":
         return replace(self, **{name: x.to(device) for name, x in vars(self).items() if isinstance(x, Tensor)})
 

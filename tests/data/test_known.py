@@ -19,7 +19,7 @@ from forecast.data.scaler import learn
 from forecast.data.table import table
 from forecast.data.windows import Windows
 from forecast.error import Refusal
-from forecast.forecaster import window_of
+from forecast.recipe import window_of
 
 DATA = yaml.safe_load((CONF / "data" / "csv.yaml").read_text())
 ROLES = DATA | {"target": ["price"], "past": ["load", "flow"], "future": ["wind", "plan"], "freq": "h", "calendar": []}

@@ -16,7 +16,7 @@ from forecast.data.reader import read
 from forecast.data.scaler import learn
 from forecast.data.table import table
 from forecast.data.windows import Windows
-from forecast.forecaster import window_of
+from forecast.recipe import window_of
 
 DATA = yaml.safe_load((CONF / "data" / "csv.yaml").read_text())
 ROLES = DATA | {"target": ["load"], "future": ["wind"], "issued": "made", "freq": "h", "calendar": [], "id": "site"}
