@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import os
 import re
 import sys
 from importlib.metadata import version
@@ -13,7 +14,15 @@ COMMANDS = sorted(path.stem for path in (HERE / "command").glob("[a-z]*.py"))
 
 
 def main() -> int:
-    """Runs `forecast <command> key=value ...` and returns the exit code."""
+    """Runs `forecast <command> key=value ...` and returns the exit code; a reader that has seen enough is no error."""
+    try:
+        return chosen()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def chosen() -> int:
     command, *rest = sys.argv[1:] or ["--help"]
     if command in ("-h", "--help", "help"):
         print(usage())

@@ -184,3 +184,11 @@ def test_the_package_runs_as_a_module():
 def test_the_check_of_imports_catches_one_at_the_top():
     run = process("-c", "import sys, numpy\nfrom forecast.cli import main\nprint(*sys.modules)")
     assert {name.split(".")[0] for name in run.stdout.split()} & HEAVY == {"numpy"}
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    run = subprocess.run(
+        f"{sys.executable} -m forecast train --help | head -1; exit ${{PIPESTATUS[0]}}",
+        shell=True, executable="/bin/bash", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (0, "") and run.stdout.startswith("forecast train")

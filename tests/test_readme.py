@@ -15,7 +15,7 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [
     line.split("#")[0].strip()
     for _, block in BLOCKS
-    for line in block.splitlines()
+    for line in block.replace("\\\n", " ").splitlines()
     if line.startswith("forecast ") and "=" in line and "..." not in line.split("#")[0] and "<" not in line
 ]
 

@@ -5,7 +5,7 @@ several at a time, named by their first or last day). Stamps with a time zone ar
 shorter than a day, and as local dates at one time of day (a gas day begins at 06:00) from a day upward.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -20,6 +20,7 @@ YEAR = np.arange(20_000, 20_365, 30) * DAY  # days on which zones have their pre
 HALF = pd.Timedelta(DAY // 2, "ns")
 EPOCH = np.datetime64("1970-01-01", "D")
 CALENDAR = ("hour", "weekday", "month", "dayofyear")
+BLOCK = 1 << 20  # stamps that are looked at once
 ENOUGH = 0.5  # share of the grid's steps that must be there before a frequency is believed
 
 
@@ -97,7 +98,7 @@ class Clock:
         """Stamps without zone, as they lie on the grid: UTC below a day, local dates from a day upward."""
         if stamps.tz is not None:
             stamps = stamps.tz_localize(None) if self.daily else stamps.tz_convert("UTC").tz_localize(None)
-        return stamps.as_unit("ns")
+        return stamps if stamps.unit == "ns" else stamps.as_unit("ns")
 
     def ordinals(self, stamps: pd.DatetimeIndex) -> np.ndarray:
         """The number of each stamp on the grid (int64).
@@ -140,7 +141,7 @@ class Clock:
 
     def holds(self, stamps: pd.DatetimeIndex) -> np.ndarray:
         """Whether each stamp lies on the grid."""
-        return np.asarray(self.stamps(self.ordinals(stamps)) == stamps)
+        return np.concatenate([self.stamps(self.ordinals(part)) == part for part in blocks(stamps)])
 
     def local(self, ordinals: np.ndarray) -> pd.DatetimeIndex:
         """The local wall clock, without zone."""
@@ -221,8 +222,8 @@ def fitted(stamps: pd.DatetimeIndex, freq: str | None) -> Clock:
     best, coverage = Clock("D", tz), 0.0
     for candidate in candidates(stamps):
         clock = phased(Clock(candidate, tz), stamps)
-        ordinals = clock.ordinals(stamps)
-        share = len(stamps) / (ordinals[-1] - ordinals[0] + 1)
+        first, last = clock.ordinals(stamps[[0, -1]])
+        share = len(stamps) / (last - first + 1)
         if share > coverage and clock.holds(stamps).all():
             best, coverage = clock, share
     if coverage < ENOUGH:
@@ -232,6 +233,12 @@ def fitted(stamps: pd.DatetimeIndex, freq: str | None) -> Clock:
             "mixed-frequency",
         )
     return best
+
+
+def blocks(stamps: pd.DatetimeIndex, more: int = 0) -> Iterator[pd.DatetimeIndex]:
+    """Stamps so many at a time, with the first `more` of the next."""
+    for start in range(0, max(1, len(stamps) - more), BLOCK):
+        yield stamps[start : start + BLOCK + more]
 
 
 def phased(clock: Clock, stamps: pd.DatetimeIndex) -> Clock:
@@ -255,11 +262,12 @@ def anchored(clock: Clock, stamps: pd.DatetimeIndex) -> Clock:
 
 def candidates(stamps: pd.DatetimeIndex) -> list[str]:
     """Frequencies that might fit: the largest common step, and for days business days and the largest common month."""
+    step = int(np.gcd.reduce([np.gcd.reduce(np.diff(part.as_unit("ns").asi8)) for part in blocks(stamps, 1)]))
+    local = (part.tz_localize(None).to_numpy() for part in blocks(stamps, 1))
+    if not all(np.diff(part.astype("M8[D]")).all() for part in local):  # several stamps a day
+        return [Clock.of_step(step)]
     local = stamps.tz_localize(None).to_numpy()
     days = np.diff(local.astype("M8[D]").astype("int64"))
-    step = int(np.gcd.reduce(np.diff(stamps.as_unit("ns").asi8)))
-    if not days.all():  # several stamps a day
-        return [Clock.of_step(step)]
     month = int(np.gcd.reduce(np.diff(local.astype("M8[M]").astype("int64")))) or 1
     name = {1: "M", 3: "Q", 12: "Y"}.get(month, f"{month}M")
     return [Clock.of_step(int(np.gcd.reduce(days)) * DAY), Clock.of_step(step), "B", f"{name}S", f"{name}E"]

@@ -158,7 +158,7 @@ def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
             layout = replace(layout, clock=grid(Clock(freq, zone(stamps)), stamps.sort_values()))
             long = resampled(long, layout.clock, data["resample"], layout.channels, source)
         else:
-            layout = replace(layout, clock=fitted(stamps.unique().sort_values(), data["freq"]))
+            layout = replace(layout, clock=fitted(rising(stamps), data["freq"]))
             if layout.clock.unit[0] == "ns":
                 refuse_change(steps, source)
     except Refusal as error:
@@ -255,7 +255,8 @@ def instants(
             raise Refusal(
                 f"{source}, row {column.isna().argmax() + 1}, column '{name}': the time is missing", "bad-time"
             )
-        stamps = pd.DatetimeIndex(column).as_unit("ns")
+        stamps = pd.DatetimeIndex(column, copy=False)
+        stamps = stamps if stamps.unit == "ns" else stamps.as_unit("ns")
         marks = frame[f"{name} {MARK}"].to_numpy() if f"{name} {MARK}" in frame.columns else None
     else:
         reading = Stamps(name, source, data["dates"], data["tz"] is not None)
@@ -263,7 +264,7 @@ def instants(
         stamps, marks = reading.done()
     if data["stamp"] == "end":
         if clock is None or stamps.tz is None:
-            clock = fitted(stamps.unique().sort_values(), clock.freq if clock else data["freq"])
+            clock = fitted(rising(stamps), clock.freq if clock else data["freq"])
         if clock.unit[0] != "ns":
             raise Refusal(f"{source}: data.stamp=end needs steps of equal length", "config")
         stamps = clock.stamps(clock.ordinals(stamps) - 1)
@@ -275,6 +276,12 @@ def instants(
         return stamps.tz_convert(data["tz"])
     groups = np.zeros(len(stamps), "int64") if series is None else pd.factorize(frame[series])[0]
     return localized(stamps, data["tz"], groups, marks, source)
+
+
+def rising(stamps: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Each stamp once, in order."""
+    values = stamps.asi8
+    return stamps if (values[1:] > values[:-1]).all() else stamps.unique().sort_values()
 
 
 def zone(stamps: pd.DatetimeIndex) -> str | None:

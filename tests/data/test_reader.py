@@ -222,3 +222,19 @@ def fuzz():
 
 if __name__ == "__main__":
     fuzz()
+
+
+def test_parquet_and_zstandard_are_read_as_csv_is(tmp_path):
+    zstandard = pytest.importorskip("zstandard")
+    frame = pd.DataFrame(
+        {"site": ["007", "NA"] * 24, "ds": np.repeat(pd.date_range("2024-01-01", periods=24, freq="h"), 2)}
+    )
+    frame["y"] = np.random.default_rng(0).normal(size=48)
+    frame.to_csv(tmp_path / "my.csv", index=False)
+    frame.to_parquet(tmp_path / "my.parquet")
+    (tmp_path / "my.csv.zst").write_bytes(zstandard.compress((tmp_path / "my.csv").read_bytes()))
+    data = DATA | {"id": "site"}
+    tables = [table(read(tmp_path / f"my.{end}", data), data, "my").frame for end in ("csv", "csv.zst", "parquet")]
+    assert tables[0]["unique_id"].cat.categories.tolist() == ["007", "NA"]
+    pd.testing.assert_frame_equal(tables[1], tables[0], check_exact=True)
+    pd.testing.assert_frame_equal(tables[2], tables[0], check_exact=True)

@@ -75,3 +75,48 @@ def test_data_are_split_at_a_midnight_that_is_missing_or_there_twice(tz, night):
         train, _, _ = laid.borders([night, "2018-11-20"])
         before, after = laid.layout.clock.local(np.array([train - 1, train]))
         assert before < pd.Timestamp(night) <= after
+
+
+def test_each_repair_is_said_with_its_count(caplog):
+    data = hours("2024-01-01", 300, None)[["ds", "y"]]
+    with caplog.at_level("INFO", "forecast"):
+        for how, value in {"first": data["y"][5], "last": 7.0, "mean": (data["y"][5] + 7) / 2}.items():
+            twice = pd.concat([data, data[5:6].assign(y=7.0)])
+            found = table(twice, DATA | {"duplicates": how}, "my.csv").frame
+            assert len(found) == 300 and found["y"][5] == value
+            assert f"my.csv: 1 duplicate rows were merged (data.duplicates={how})" in caplog.text
+        quarters = pd.DataFrame({"ds": pd.date_range("2024-01-13 12:00", periods=400, freq="15min"), "y": 1.0})
+        both = pd.concat([data, quarters])
+        table(both, DATA | {"resample": "mean"}, "my.csv")
+        assert "my.csv: resampled to h by mean: 700 rows became 400, of which 0 are not covered" in caplog.text
+        table(both, DATA | {"resample": "repeat"}, "my.csv")
+        assert "my.csv: resampled to 15min by repeat: 700 rows became 1600" in caplog.text
+
+
+def frequent(*pieces: tuple[str, int, str]) -> pd.DataFrame:
+    ds = [x for begin, count, freq in pieces for x in pd.date_range(begin, periods=count, freq=freq)]
+    return pd.DataFrame({"ds": ds, "y": 1.0})
+
+
+FAULTS = {
+    "long-gap": (frequent(("2024-01-01", 50, "h"), ("2024-01-05", 50, "h")), {"max_gap": 5}),
+    "duplicate": (frequent(("2024-01-01", 50, "h"), ("2024-01-01", 1, "h")), {}),
+    "ambiguous-date": (pd.DataFrame({"ds": ["01/02/2024", "02/02/2024", "03/02/2024"], "y": 1.0}), {}),
+    "mixed-dates": (pd.DataFrame({"ds": ["2024-01-01", "02.01.2024", "2024-01-03"], "y": 1.0}), {}),
+    "mixed-frequency": (frequent(("2024-01-01", 48, "h"), ("2024-01-03", 400, "15min")), {}),
+    "wrong-frequency": (frequent(("2024-01-01", 48, "h")), {"freq": "2h"}),
+    "not-a-number": (frequent(("2024-01-01", 48, "h")).assign(y=["1"] * 47 + ["one"]), {"target": ["y"]}),
+    "infinite": (frequent(("2024-01-01", 48, "h")).assign(y=[1.0] * 47 + [np.inf]), {}),
+    "too-short": (frequent(("2024-01-01", 2, "h")), {}),
+    "no-rows": (frequent(("2024-01-01", 48, "h")).assign(site="a"), {"id": "site", "series": ["b"]}),
+    "empty-file": (frequent(("2024-01-01", 0, "h")), {}),
+    "no-time": (pd.DataFrame({"y": [1.0, 2.0]}), {}),
+}
+
+
+@pytest.mark.parametrize("code", FAULTS)
+def test_each_fault_has_a_code_of_its_own(code):
+    frame, options = FAULTS[code]
+    with pytest.raises(Refusal) as refusal:
+        table(frame, DATA | options, "my.csv")
+    assert refusal.value.code == code
