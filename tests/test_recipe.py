@@ -214,3 +214,17 @@ def test_a_panel_in_files_trains_the_same_model():
     for name, weight in plain.fitted.model.state_dict().items():
         assert torch.equal(weight, made.fitted.model.state_dict()[name]), name
     pd.testing.assert_frame_equal(made.backtest(), plain.backtest())
+
+
+@pytest.mark.parametrize("fill", ["last", "linear", "season", "zero"])
+def test_a_backtest_fills_as_a_prediction_does(fill):
+    """Test origins have a season of history, longer than the context: a gap that begins before it is the same gap."""
+    data = frame(1)
+    data["y"] = data["y"].mask(np.random.default_rng(0).random(ROWS) < 0.6)
+    data.loc[ROWS - 1, "y"] = 1.0
+    made = fitted(data, f"data.fill={fill}", "data.season=60")
+    table = made.backtest(stride=1)
+    for cutoff, part in list(table.groupby("cutoff"))[::7]:
+        then = data.assign(y=data["y"].where(data["ds"] <= cutoff))
+        if then["y"].notna()[then["ds"] == cutoff].item():
+            np.testing.assert_allclose(made.predict(then)["point"], part["point"], rtol=1e-6)

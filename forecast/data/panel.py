@@ -124,13 +124,14 @@ class Panel:
 
     Missing values are filled with the value last seen (before the first one: the middle learnt on train rows), one
     season earlier, or zero, as `fill` says, and marked in the masks; "linear" is for a window to do, which knows what
-    was seen at its cutoff. `past_names` and `future_names` say which column each tensor's column comes from (those of
-    masks and calendar have no name). `lengths` are each series' rows up to its last observed one (rows after it are
-    the known future), `slots` its row in Scaling. Rows, offsets and first as in Grid.
+    was seen at its cutoff, from the rows last `seen`. `past_names` and `future_names` say which column each tensor's
+    column comes from (those of masks and calendar have no name). `lengths` are each series' rows up to its last
+    observed one (rows after it are the known future), `slots` its row in Scaling. Rows, offsets and first as in Grid.
     """
 
     y: Tensor
     observed: Tensor
+    seen: Tensor
     past: Tensor
     past_observed: Tensor
     future: Tensor
@@ -254,6 +255,7 @@ def panel(grid: Grid, statistics: "Statistics") -> Panel:
     tensors = {
         "y": y,
         "observed": observed,
+        "seen": last_seen(observed, grid.offsets) if statistics.fill == "linear" else np.empty((0, 0), "int64"),
         "past": np.concatenate((past, masks), 1, dtype="float32"),
         "past_observed": always(past_observed, masks.shape[1]),
         "future": np.concatenate((future, days), 1, dtype="float32"),
@@ -351,10 +353,14 @@ def filled(
         return np.where(observed, values, 0.0), observed
     if fill == "season":
         values = np.concatenate([by_phase(values[a:b], season) for a, b in pairwise(offsets)])
-    there = ~np.isnan(values)
-    seen = np.maximum.accumulate(np.where(there, np.arange(len(values))[:, None], -1), 0)
-    start = np.repeat(offsets[:-1], np.diff(offsets))[:, None]
-    return np.where(seen >= start, np.take_along_axis(values, seen, 0), before), observed
+    seen = last_seen(~np.isnan(values), offsets)
+    return np.where(seen >= 0, np.take_along_axis(values, np.maximum(seen, 0), 0), before), observed
+
+
+def last_seen(observed: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The row of the last observed value of the same series and column, at each row; -1 where there is none yet."""
+    seen = np.maximum.accumulate(np.where(observed, np.arange(len(observed))[:, None], -1), 0)
+    return np.where(seen >= np.repeat(offsets[:-1], np.diff(offsets))[:, None], seen, -1)
 
 
 def by_phase(values: np.ndarray, season: int) -> np.ndarray:

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 WHOLE = ("y", "observed", "clock", "future", "future_observed")  # what spans a window,
 SEEN = ("past", "past_observed")  # only its context,
+NEVER = -(1 << 40)  # a step before all
 FACTS = ("static", "codes")  # or is one row a series
 
 
@@ -140,7 +141,8 @@ class Windows:
         y, _, target = taken.pop("y").split_with_sizes(parts, 1)
         y_observed, _, target_observed = taken.pop("observed").split_with_sizes(parts, 1)
         if self.panel.fill == "linear":
-            y = between(y, y_observed)
+            seen = self.panel.seen.index_select(0, start)
+            y = between(y, y_observed, torch.where(seen < 0, NEVER, seen - start[:, None]))
         if self.day is not None:
             target_observed = target_observed & self.counts(taken["clock"])[..., None]
         return Batch(
@@ -227,15 +229,20 @@ def conceal(values: Float32[Tensor, "b t"], observed: Bool[Tensor, "b t"], steps
     observed[:, -steps:] = False
 
 
-def between(y: Float64[Tensor, "b t c"], observed: Bool[Tensor, "b t c"]) -> Float64[Tensor, "b t c"]:
-    """Missing values on the line between the ones seen before and after; those after the last one stay as they are."""
+def between(
+    y: Float64[Tensor, "b t c"], observed: Bool[Tensor, "b t c"], seen: Int64[Tensor, "b c"]
+) -> Float64[Tensor, "b t c"]:
+    """Missing values on the line between the ones seen before and after; those at a series' ends stay as they are.
+
+    `seen` is the step of the last value seen at the first one of the window: 0, one before it, or NEVER.
+    """
     length = y.shape[1]
     steps = torch.arange(length, device=y.device)[None, :, None].expand_as(y)
-    before = torch.where(observed, steps, 0).cummax(1).values
+    before = torch.where(observed, steps, seen[:, None]).cummax(1).values
     after = torch.where(observed, steps, length).flip(1).cummin(1).values.flip(1)
     share = (steps - before).double() / (after - before).clamp(min=1)
     line = y + share * (y.gather(1, after.clamp(max=length - 1)) - y)
-    return torch.where(observed | (after == length), y, line)
+    return torch.where(observed | (after == length) | (before == NEVER), y, line)
 
 
 def left_out(names: list[str], panel: Panel, why: str) -> None:

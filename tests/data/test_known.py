@@ -191,9 +191,9 @@ def defined(y: list[float], fill: str, season: int, middle: float, start: int, e
             found.append(0.0)
         elif fill == "season" and phase:
             found.append(y[phase[-1]])
-        elif fill == "linear" and after:
-            a, b, last = (max(before[-1], start), after[0], y[before[-1]]) if before else (start, after[0], middle)
-            found.append(last + (i - a) / (b - a) * (y[b] - last))
+        elif fill == "linear" and after and before:
+            a, b = before[-1], after[0]
+            found.append(y[a] + (i - a) / (b - a) * (y[b] - y[a]))
         elif fill == "season":
             found.append(defined(found_so_far(y, season, i), "last", season, middle, i, i + 1)[0])
         else:
