@@ -183,3 +183,19 @@ def test_recent_keeps_the_last_steps_seen_and_all_that_follows(context):
             assert torch.equal(new, old[:, -(context + GAP + HORIZON) :])
         else:
             assert torch.equal(new, old)
+
+
+@pytest.mark.parametrize("kind", ["asinh", "log1p"])
+@QUICK
+@given(scaled(), st.integers(0, 10**6))
+def test_bent_scalings_keep_the_order_and_come_back(kind, found, seed):
+    """Strictly rising, so that quantiles stay quantiles; exact to the rounding of the level."""
+    plain, _, series = found
+    spread = plain.scale.abs().amin()
+    y = torch.rand(B, HORIZON, C, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * 50 * spread
+    bent = Scaling(kind, torch.zeros_like(plain.loc), plain.scale)
+    z = bent.apply(y, series)
+    torch.testing.assert_close(bent.invert(z, series), y, rtol=1e-9, atol=1e-12 * float(spread))
+    assert (bent.apply(y.sort(1).values, series).diff(dim=1) >= 0).all()
+    both = bent.invert(torch.stack((z, z + 0.1), -1), series)
+    assert (both[..., 1] > both[..., 0]).all()

@@ -228,3 +228,15 @@ def test_a_backtest_fills_as_a_prediction_does(fill):
         then = data.assign(y=data["y"].where(data["ds"] <= cutoff))
         if then["y"].notna()[then["ds"] == cutoff].item():
             np.testing.assert_allclose(made.predict(then)["point"], part["point"], rtol=1e-6)
+
+
+def test_covariates_may_end_before_the_target():
+    """A column that stops early, by empty cells: what it says after that can't matter, for there is nothing."""
+    data = frame().assign(wind=lambda x: np.sin(np.arange(len(x))))
+    last = data.groupby("unique_id").cumcount(ascending=False)
+    ended = data.assign(wind=data["wind"].where(last >= 10))
+    made = fitted(ended, "data.past=[wind]", "data.observed=true")
+    assert np.isfinite(made.predict()["point"]).all()
+    assert not np.array_equal(made.predict()["point"], made.predict(data)["point"])
+    held = data.assign(wind=ended.groupby("unique_id")["wind"].ffill())  # the value that stands in their place
+    np.testing.assert_allclose(made.predict(held)["point"], made.predict()["point"], rtol=1e-12)
