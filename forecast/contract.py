@@ -115,15 +115,6 @@ class Batch(NamedTuple):
         assert all(x.shape[0] == b for x in self)
         assert all(bool(x.isfinite().all()) for x in self if x.is_floating_point())
 
-    def recent(self, context: int) -> "Batch":
-        """The same windows with only the last `context` steps seen."""
-        cut = self.y.shape[1] - context
-        after = {name: getattr(self, name)[:, cut:] for name in CONTEXT_FIELDS} if cut else {}
-        return self._replace(**after)
-
-
-CONTEXT_FIELDS = ("y", "y_observed", "past", "past_observed", "future", "future_observed", "clock")
-
 
 @dataclass(frozen=True)
 class Scaling:

@@ -4,7 +4,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, Self
@@ -63,7 +63,8 @@ class Fitted:
     @property
     def reading(self) -> dict[str, Any]:
         """How new files are read: as the training data were, with the columns that were found there."""
-        return {**self.config["data"], "id": self.layout.id, "target": list(self.layout.target)}
+        found = {"target": list(self.layout.target), "categorical": list(self.layout.categorical)}
+        return {**self.config["data"], "id": self.layout.id, **found}
 
     def borders_of(self, panel: Panel) -> Borders:
         """Where the parts of a panel end; if each series was split by itself, in the order of the panel's series."""
@@ -149,6 +150,8 @@ class Forecaster:
         module = datamodule(settings, panel, borders)
         window = origin_window(settings, grid.layout.clock, statistics.season)
         SeriesDataModule.cut(panel, window, borders, "test")
+        digest = grid.digest
+        del grid  # training needs the panel only
         with torch.random.fork_rng(), checkpoints(folder) as kept:
             torch.manual_seed(settings["seed"])
             model = build.model(settings, shape_of(panel, statistics, settings), statistics.scaling)
@@ -168,13 +171,13 @@ class Forecaster:
             "seconds": perf_counter() - started,
             "data": {
                 "source": panel.source,
-                "sha256": grid.digest,
+                "sha256": digest,
                 "series": len(panel.names),
                 "rows": int(panel.lengths.sum()),
                 "frequency": panel.layout.clock.freq,
             },
         }
-        self.fitted_ = Fitted(settings, grid.layout, statistics, borders, model, record, panel)
+        self.fitted_ = Fitted(settings, panel.layout, statistics, borders, model, record, panel)
         return self
 
     @property
@@ -276,17 +279,18 @@ class Forecaster:
     def forecast(self, windows: Windows, levels: Sequence[float] | None = None) -> pd.DataFrame:
         """The forecast table of windows."""
         model, gap, data = self.fitted.model.eval(), windows.window.gap, self.fitted.config["data"]
-        low, high = (np.nan if bound is None else bound for bound in (data["min"], data["max"]))
         levels = sorted(model.head.levels if levels is None else levels)
+        window = replace(windows.window, context=model.shape.context)  # origins may have a longer one
+        windows = Windows(windows.panel, window, windows.starts + windows.window.context - window.context)
         results = []
         with torch.inference_mode():
             for batch in windows.to(model.device).batches(AT_ONCE):
-                point, quantiles = model.forecast(batch.recent(model.shape.context), levels)
+                point, quantiles = model.forecast(batch, levels)
                 y = torch.where(batch.target_observed, batch.target, torch.nan)
                 counts = windows.counts(batch.clock)
                 results.append([x.cpu().numpy() for x in (batch.cutoff, y, counts, point, quantiles)])
         cutoff, y, counts, *forecasts = (np.concatenate(x) for x in zip(*results, strict=True))
-        point, quantiles = (np.fmin(np.fmax(x, low), high) for x in forecasts)
+        point, quantiles = (np.clip(x, data["min"], data["max"]) for x in forecasts)
         return tabulate(windows.panel, gap, cutoff, y, point, quantiles, levels, counts)
 
 

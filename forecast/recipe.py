@@ -36,8 +36,7 @@ def window_of(settings: Mapping[str, Any], clock: Clock) -> Window:
     if settings["issue"] is not None:
         if settings["anchor"] is None:
             raise Refusal(f"issue={settings['issue']} needs an anchor, the time of day of the first step", "anchor")
-        (first, period), (made, _) = clock.at(settings["anchor"]), clock.at(settings["issue"])
-        lead = (first - made) % period
+        lead = clock.between(settings["issue"], settings["anchor"])
     return Window(**{key: settings[key] for key in ("context", "horizon", "stride", "gap", "anchor")}, lead=lead)
 
 
@@ -93,7 +92,9 @@ def shape_of(panel: Panel, statistics: Statistics, settings: Mapping[str, Any]) 
         past=panel.past.shape[1],
         future=panel.future.shape[1],
         static=panel.static.shape[1],
-        cardinalities=tuple(len(known) + 1 for known in statistics.categories.values()),
+        cardinalities=tuple(
+            len(statistics.categories[name]) + 1 for name in panel.layout.static if name in statistics.categories
+        ),
         season=statistics.season,
         series=len(statistics.names) + 1,
         width=build.width(settings),

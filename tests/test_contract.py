@@ -169,22 +169,6 @@ def test_the_check_of_a_batch_catches_windows_that_end_before_their_targets():
         whole._replace(**cut).check()
 
 
-@pytest.mark.parametrize("context", range(1, CONTEXT + 1))
-def test_recent_keeps_the_last_steps_seen_and_all_that_follows(context):
-    whole = batch()
-    recent = whole.recent(context)
-    recent.check()
-    ends = {"y", "y_observed", "past", "past_observed"}
-    for name in Batch._fields:
-        old, new = getattr(whole, name), getattr(recent, name)
-        if name in ends:
-            assert torch.equal(new, old[:, -context:])
-        elif name in ("future", "future_observed", "clock"):
-            assert torch.equal(new, old[:, -(context + GAP + HORIZON) :])
-        else:
-            assert torch.equal(new, old)
-
-
 @pytest.mark.parametrize("kind", ["asinh", "log1p"])
 @QUICK
 @given(scaled(), st.integers(0, 10**6))

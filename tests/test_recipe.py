@@ -38,7 +38,8 @@ def test_forecasts_keep_to_physical_bounds_and_baselines_are_left_alone(bound, c
     pd.testing.assert_frame_equal(judged.forecasts[name][columns], clipped)
     pd.testing.assert_frame_equal(judged.forecasts["seasonal_naive"], free.forecasts["seasonal_naive"])
     assert "values lie outside data.min and data.max" in caplog.text
-    assert (made.predict()[columns].to_numpy() >= edge).all() if bound == "min" else True
+    predicted = made.predict()[columns].to_numpy()
+    assert (predicted >= edge if bound == "min" else predicted <= edge).all()
 
 
 def test_only_the_newest_rows_teach():
@@ -61,7 +62,7 @@ def test_older_windows_weigh_less_by_the_half_life():
     module = datamodule(kept.config, kept.panel, kept.borders)
     train = module.windows["train"]
     weights = train.batch(torch.arange(len(train))).weight
-    assert torch.equal(weights, recency(train, 50)) and weights.mean() == pytest.approx(1)
+    assert torch.equal(weights, recency(train, 50, False)) and weights.mean() == pytest.approx(1)
     cutoffs = train.cutoffs - train.panel.offsets[train.series]
     assert (weights.log2() + (cutoffs.max() - cutoffs) / 50).std() < 1e-5  # one straight line
     val = module.windows["val"]
@@ -80,6 +81,8 @@ def test_each_series_can_be_split_by_itself_and_scores_say_so():
         assert spans.loc[name, "max"] <= part["ds"].max()
         assert spans.loc[name, "min"] == part["ds"].min() + pd.Timedelta(hours=int(0.7 * ROWS) + int(0.1 * ROWS))
     assert set(made.judge().scores["model"]) == {"direct-lstm (split by series)", "seasonal_naive"}
+    dates = fitted(frame(), "data.split_each=true", "data.split=['2024-01-10','2024-01-13']")
+    assert len(dates.backtest())
     made.save("saved")
     pd.testing.assert_frame_equal(Forecaster.load("saved").backtest(data), made.backtest())
     alone = data[late]
@@ -184,7 +187,7 @@ def test_delivery_days_have_as_many_hours_as_the_clock_gives_them(horizon):
     """Forecasts of whole local days, issued at noon of the day before: 23, 24 and 25 rows."""
     data = panel(series=1, rows=24 * 240, freq="h", seed=1)
     data["ds"] = pd.date_range("2024-04-01", periods=len(data), freq="h", tz="Europe/Berlin")
-    keys = ["anchor='00:00'", "issue='12:00'", "data.past=[wind]", "data.lag={wind: 1}"]
+    keys = ["anchor='00:00'", "issue='12:00'", "data.past=[wind]", "data.lag={wind: 1, y: -24}"]
     made = Forecaster(context=48, horizon=horizon, overrides=[*QUICK, *keys])
     made.fit(data.assign(wind=np.arange(len(data)) % 17.0))
     table = made.backtest()
@@ -240,3 +243,27 @@ def test_covariates_may_end_before_the_target():
     assert not np.array_equal(made.predict()["point"], made.predict(data)["point"])
     held = data.assign(wind=ended.groupby("unique_id")["wind"].ffill())  # the value that stands in their place
     np.testing.assert_allclose(made.predict(held)["point"], made.predict()["point"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("role", ["past", "future"])
+def test_categories_that_change_in_time_are_learnt_saved_and_read(role):
+    data = frame().assign(sky=lambda x: np.array(["1", "2", "3"], object)[np.arange(len(x)) % 3], roof="7")
+    keys = [f"data.{role}=[sky]", "data.categorical=[sky]", "data.static=[roof]", "data.id=unique_id"]
+    ahead = data.groupby("unique_id").tail(6).assign(y=np.nan, ds=lambda x: x["ds"] + pd.Timedelta("6h"))
+    data = pd.concat([data, ahead], ignore_index=True)
+    made = fitted(data, *keys)
+    other = data.assign(sky=data["sky"].map({"1": "2", "2": "1", "3": "3"}))
+    assert not np.array_equal(made.predict(data)["point"], made.predict(other)["point"])
+    made.save("saved")
+    data.to_csv("my.csv", index=False)
+    holes = data.assign(sky=data["sky"].astype(float).mask(data.index == 0))  # as pandas reads it with an empty cell
+    pd.testing.assert_frame_equal(Forecaster.load("saved").predict("my.csv"), made.predict(data), check_exact=True)
+    pd.testing.assert_frame_equal(made.predict(holes), made.predict(data), check_exact=True)
+
+
+def test_missing_values_are_spelt_in_frames_as_in_files():
+    data = frame()
+    holes = np.arange(len(data)) % 9 == 4
+    spelt = fitted(data.assign(y=data["y"].where(~holes, -9999.0)), "data.missing=[-9999]")
+    empty = fitted(data.assign(y=data["y"].mask(holes)))
+    pd.testing.assert_frame_equal(spelt.predict(), empty.predict(), check_exact=True)

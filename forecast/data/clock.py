@@ -154,7 +154,18 @@ class Clock:
             return ordinals
         return self.local(ordinals).asi8 // self.unit[1]
 
-    def at(self, time: str) -> tuple[int, int]:
+    def between(self, issue: str, anchor: str) -> int:
+        """The most steps from a local time of day to the one that follows it, over the changes of clocks in a year."""
+        (made, period), (first, _) = self.at(issue, "issue"), self.at(anchor)
+        wall = (first - made) % period
+        if wall == 0:
+            raise Refusal(f"issue={issue}: expected a time of day before the anchor, {anchor}", "anchor")
+        steps = self.steps(np.arange(YEAR[0] // self.unit[1], YEAR[-1] // self.unit[1]))
+        firsts = np.flatnonzero(steps % period == first)
+        firsts = firsts[firsts >= wall]
+        return int((2 * wall - (steps[firsts] - steps[firsts - wall])).max())
+
+    def at(self, time: str, key: str = "anchor") -> tuple[int, int]:
         """(phase, period) of a local time of day such as "00:00": it is there when steps % period == phase.
 
         Of steps that a change of clock moves off that time (2h at 00:00 in winter, at 01:00 in summer), the one that
@@ -167,9 +178,7 @@ class Clock:
         length = self.unit[1]
         phases = self.local(YEAR // length).asi8 % length if not self.daily else ()
         if not 0 <= since < DAY or self.daily or DAY % length or since % length not in phases:
-            raise Refusal(
-                f"anchor={time}: expected a time of day on the grid of {self.freq}, such as '00:00'", "anchor"
-            )
+            raise Refusal(f"{key}={time}: expected a time of day on the grid of {self.freq}, such as '00:00'", "anchor")
         return since // length, DAY // length
 
     def calendar(self, names: Sequence[str] | None) -> tuple[str, ...]:

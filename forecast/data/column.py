@@ -65,10 +65,8 @@ def categories(frame: pd.DataFrame, name: str) -> Any:
 
 def texts(column: pd.Series) -> pd.Series:
     """Cells as text, whole numbers without a decimal point; empty ones are missing."""
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
-        column = column.astype("Int64")
     text = column.astype(object)
-    text = text.where(text.isna(), text.astype(str))
+    text = text.where(text.isna(), text.astype(str).str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True))
     return text.where(~text.isin(MISSING), None)
 
 
@@ -80,6 +78,8 @@ def dates(cells: pd.Series) -> bool:
 def time_columns(frame: pd.DataFrame, named: str | Sequence[str] | None, source: str) -> list[str]:
     """The column of stamps, or those of date and time of day: what is named, a usual name, or what reads as dates."""
     known = list(map(str, frame.columns))
+    if not isinstance(named, str | None) and len(named) not in (1, 2):
+        raise Refusal(f"data.time={list(named)}: expected one column, or those of date and time of day", "config")
     if not isinstance(named, str | None) and " ".join(named) in known:  # already read as one
         return [" ".join(named)]
     if named is not None:

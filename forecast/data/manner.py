@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 DELIMITERS = ",;\t|"
 SAMPLE = 1000  # rows from which roles and signs are found
+GROUPED = r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?"  # thousands marked by points
 SPACES = " \u00a0\u202f'"  # what may stand between thousands, beside the point and the comma
 
 
@@ -137,15 +138,29 @@ def numeric(manner: Manner, first: pd.DataFrame, words: set[str], data: Mapping[
                     "ambiguous-number",
                 )
             decimal, thousands = (".", ",") if grouped.all() else (",", None)
-        points = cells[cells.str.fullmatch(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?")]
+        points = cells[cells.str.fullmatch(GROUPED)]
         if thousands is None and (points.str.count(r"\.") + 2 * points.str.contains(",", regex=False) > 1).any():
             decimal, thousands = ",", "."
         spaced = cells[cells.str.fullmatch(rf"[+-]?[1-9]\d{{0,2}}([{SPACES}]\d{{3}})+([.,]\d*)?")]
         if thousands is None and len(spaced):
             thousands = next(x for x in SPACES if x in spaced.iloc[0])
+    pointed = cells[cells.str.contains(".", regex=False)]
+    if thousands is None and decimal != "." and len(pointed) and pointed.str.fullmatch(GROUPED).all():
+        elsewhere = any(first[name].str.fullmatch(r"[+-]?\d+(\.\d{3})*,\d{1,2}").any() for name in first.columns)
+        thousands = "." if decimal == "," or elsewhere else None
+    for name in names if decimal is None and thousands is None else ():
+        column = first[name].str.strip()
+        split = column.str.contains(".", regex=False)
+        if split.any() and column[split].str.fullmatch(GROUPED).all() and column.str.fullmatch(r"[1-9]\d{0,2}").any():
+            raise Refusal(
+                f"{source}, column '{name}': '{column[split].iloc[0]}' beside '{column[~split].iloc[0]}' may be a "
+                "decimal number or thousands; say which by data.decimal='.' or data.thousands='.'",
+                "ambiguous-number",
+            )
     decimal = decimal or ("," if thousands == "." else ".")
     if decimal == thousands:
         raise Refusal(f"data.decimal and data.thousands are both '{decimal}'", "config")
     if (decimal, thousands) != (".", None):
-        log.info("%s: numbers are read with decimal sign %r and thousands mark %r", source, decimal, thousands)
+        mark = "no thousands mark" if thousands is None else f"thousands mark {thousands!r}"
+        log.info("%s: numbers are read with decimal sign %r and %s", source, decimal, mark)
     return replace(manner, decimal=decimal, thousands=thousands)

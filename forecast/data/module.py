@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import lightning
+import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor
@@ -41,7 +42,7 @@ class SeriesDataModule(lightning.LightningDataModule):
         free = replace(window, anchor=None)
         train = self.cut(panel, free, borders, "train", train_window)
         if half_life is not None:
-            train = Windows(panel, free, train.starts, recency(train, half_life))
+            train = Windows(panel, free, train.starts, recency(train, half_life, isinstance(borders[0], np.ndarray)))
         self.windows = {"train": train, "val": self.cut(panel, replace(free, stride=1), borders, "val")}
 
     @staticmethod
@@ -101,9 +102,12 @@ class SeriesDataModule(lightning.LightningDataModule):
         return self.windows[part].batch(numbers, weight)
 
 
-def recency(windows: Windows, half_life: float) -> Float32[Tensor, " window"]:
-    """Weights that halve every `half_life` steps before the newest window; their mean is 1."""
+def recency(windows: Windows, half_life: float, each: bool) -> Float32[Tensor, " window"]:
+    """Weights that halve every `half_life` steps before the newest window, of all series or of each; mean 1."""
     panel, series = windows.panel, windows.series
     cutoff = panel.first[series] + windows.cutoffs - panel.offsets[series]
-    weight = 0.5 ** ((cutoff.max() - cutoff) / half_life)
+    newest = cutoff.max().expand(len(panel.names))
+    if each:
+        newest = torch.zeros_like(panel.first).scatter_reduce(0, series, cutoff, "amax", include_self=False)
+    weight = 0.5 ** ((newest[series] - cutoff) / half_life)
     return (weight / weight.mean()).float()

@@ -68,8 +68,9 @@ class Grid:
         which val and test begin and, if wanted, test ends (`["2024-01-01", "2024-07-01"]`). With `each`, fractions and
         rows are those of each series, and the borders arrays [series].
         """
+        each = each and not any(isinstance(x, str) for x in split)
         start, end = self.first, self.first + self.lengths
-        if not each or any(isinstance(x, str) for x in split):
+        if not each:
             start, end = start.min(keepdims=True), end.max(keepdims=True)
         ends = [start] * 3
         if all(isinstance(x, str) for x in split) and len(split) in (2, 3):
@@ -188,6 +189,9 @@ def grid(table: Table, ahead: int) -> Grid:
     offsets = np.concatenate(([0], np.cumsum(lengths + ahead)))
     rows = offsets[codes] + ordinals - first[codes]
 
+    for name in (*layout.past, *layout.future):
+        if empty := int(frame[name].isna().sum()):
+            log.info("%s: '%s' is missing in %d rows", table.source, name, empty)
     labels: dict[str, tuple[str, ...]] = {}
 
     def laid(names: Sequence[str], frame: pd.DataFrame = frame, rows: np.ndarray | None = rows) -> np.ndarray:
@@ -238,6 +242,9 @@ def panel(grid: Grid, statistics: "Statistics") -> Panel:
     inside(grid, statistics.kind)
     layout, ordinals = grid.layout, grid.ordinals
     slots = statistics.slots(grid.names)
+    if not slots.all():
+        new = [grid.names[i] for i in np.flatnonzero(slots == 0)]
+        log.info("%s: %d series that training had not: %s", grid.source, len(new), ", ".join(new[:5]))
     before = np.repeat(statistics.middle[slots], np.diff(grid.offsets), 0)
     y, observed = filled(grid.y, grid.offsets, before, statistics.fill, statistics.season)
     ends = np.maximum.reduceat(np.where(observed.any(1), np.arange(1, len(y) + 1), 0), grid.offsets[:-1])
@@ -331,9 +338,10 @@ def encoded(
 def known(labels: pd.Series, categories: Sequence[str], name: str, source: str) -> np.ndarray:
     """The place of each label among the categories of training, from 1; 0 for one not seen there, which is logged."""
     found = pd.Index(categories).get_indexer(pd.Index(labels)).astype("int64") + 1
-    unseen = sorted({str(label) for label, code in zip(labels, found, strict=True) if code == 0 and label != ""})
+    unseen = sorted(set(labels[found == 0].astype(str)) - {""})
     if unseen:
-        log.info("%s: '%s' has categories that training had not: %s", source, name, ", ".join(unseen[:5]))
+        said = log.info if found.any() else log.warning
+        said("%s: '%s' has categories that training had not: %s", source, name, ", ".join(unseen[:5]))
     return found
 
 

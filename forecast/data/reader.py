@@ -90,6 +90,7 @@ def columns(plan: Plan, plain: bool) -> pd.DataFrame:
                     numbers[column] = extended(numbers[column], values)
                 else:
                     del numbers[column]
+                    lines.remarks.append(f"column '{column}' is left out, '{piece[column].iloc[0]}' is not a number")
             row += len(piece)
     if not row:
         raise Refusal(f"{source} has a header but no rows", "empty-file")
@@ -108,8 +109,8 @@ def columns(plan: Plan, plain: bool) -> pd.DataFrame:
             frame[column] = pd.Series(pd.api.types.union_categoricals(words.pop(column)))
         elif column in numbers:
             frame[column] = numbers[column]
-    for column in set(data["static"]) & set(frame):
-        frame[column] = statics(frame[column])
+    for column in (set(data["static"]) - set(data["categorical"])) & set(frame):
+        frame[column] = statics(frame[column], [*MISSING, *map(str, data["missing"])])
     return pd.DataFrame(frame, copy=False)
 
 
@@ -214,7 +215,12 @@ def converted(cells: pd.Series, plan: Plan, row: int) -> np.ndarray:
         cell = cells.iloc[first]
         raise Refusal(
             f"{plan.source}, row {row + first + 1}, column '{cells.name}': '{cell}' is not a number "
-            f"({int(wrong.sum())} such cells); if it means a missing value: data.missing=['{cell}']",
+            f"({int(wrong.sum())} such cells); "
+            + (
+                "its way of writing numbers is not understood (data.decimal, data.thousands)"
+                if re.search(r"\d", cell)
+                else f"if it means a missing value: data.missing=['{cell}']"
+            ),
             "not-a-number",
         )
     values = np.full(len(text), np.nan)
@@ -224,12 +230,12 @@ def converted(cells: pd.Series, plan: Plan, row: int) -> np.ndarray:
     return values
 
 
-def statics(column: pd.Series) -> pd.Series:
+def statics(column: pd.Series, missing: list[str]) -> pd.Series:
     """A static column: numbers where every cell is one, else text."""
     known = pd.Series(column.cat.categories.astype(str))
-    empty = known.isin(MISSING)
+    empty = known.isin(missing)
     if not known[~empty].str.fullmatch(NUMBER).all() or empty.all():
-        return column.astype(object).where(~column.isin(MISSING), None)
+        return column.astype(object).where(~column.isin(missing), None)
     values = dict(zip(column.cat.categories, pd.to_numeric(known.where(~empty)), strict=True))
     return column.map(values).astype("float64")
 

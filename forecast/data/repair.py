@@ -34,9 +34,9 @@ def resampled(long: pd.DataFrame, clock: Clock, how: str, targets: tuple[str, ..
 
     Covariates are averaged also where targets are summed. A step whose rows do not cover all of it is missing.
     """
-    ahead = distances(long)
-    behind = np.where(np.roll(ahead, 1) > 0, np.roll(ahead, 1), np.iinfo("int64").max)
-    length = np.minimum(np.where(ahead > 0, ahead, np.iinfo("int64").max), behind)  # of each row's interval
+    ahead, steps = distances(long), frequencies(long)
+    behind, usual = np.roll(ahead, 1), min(steps, default=0)
+    length = np.where(np.isin(ahead, steps), ahead, np.where(np.isin(behind, steps), behind, usual))  # of each interval
     ids, stamps = long["unique_id"], pd.DatetimeIndex(long["ds"])
     values = [name for name in long.columns if name not in ("unique_id", "ds") and long[name].dtype.kind == "f"]
     if how == "repeat":

@@ -126,11 +126,11 @@ def learn(grid: Grid, until: int | np.ndarray, data: Mapping[str, Any]) -> Stati
     if data["pooled"]:
         loc[:], scale[:] = loc[0], scale[0]
     covariates = dict(zip(layout.past, grid.past[train].T, strict=True))
-    covariates |= dict(zip(layout.future, grid.future[train].T, strict=True))
+    covariates |= dict(zip(layout.future, known_ahead(grid, train, until).T, strict=True))
     numeric = [name for name in layout.static if grid.static[name].dtype.kind == "f"]
     covariates |= {name: grid.static[name].to_numpy() for name in numeric}
     categories = {name: tuple(sorted(set(grid.static[name]))) for name in layout.static if name not in numeric}
-    for name in set(grid.labels) & set(covariates):
+    for name in (x for x in (*layout.past, *layout.future) if x in grid.labels):
         seen = np.unique(covariates.pop(name))
         categories[name] = tuple(grid.labels[name][int(code)] for code in seen[~np.isnan(seen)])
     seasonal = np.stack([np.full(grid.y.shape[1], np.nan), *(naive_error(grid.y[part], season) for part in parts)])
@@ -150,6 +150,14 @@ def learn(grid: Grid, until: int | np.ndarray, data: Mapping[str, Any]) -> Stati
         holidays=data["holidays"],
         latitude=data["latitude"],
     )
+
+
+def known_ahead(grid: Grid, train: np.ndarray, until: int | np.ndarray) -> np.ndarray:
+    """Known covariates of the train rows [value column]; of vintages, those that were issued by the end of train."""
+    if not len(grid.vintages):
+        return grid.future[train]
+    ends = np.broadcast_to(until, len(grid.names))[np.searchsorted(grid.offsets, grid.vintage_rows, side="right") - 1]
+    return grid.vintages[train[grid.vintage_rows] & (grid.vintage_issued <= ends)]
 
 
 def capacity(grid: Grid, name: str, largest: np.ndarray) -> np.ndarray:

@@ -17,9 +17,12 @@ DATES = [f"%{a}{sep}%{b}{sep}%{c}" for sep in "/.-" for a, b, c in ("dmY", "mdY"
 DATES += ["%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y"]
 TIMES = ["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %H.%M", " %H"]
 FORMATS = [date + time for date, time in product(DATES, TIMES)]
-RANGE = r"^(.*\d)(?:\s+[-–]\s+|(?<=:\d\d)-(?=\d\d:)).*$"  # 01.01.2024 00:00 - 01.01.2024 01:00, 00:00-00:15
+RANGE = r"^(.*[\d)])(?:\s+[-–]\s+|(?<=:\d\d)-(?=\d\d:)).*$"  # 01.01.2024 00:00 - 01.01.2024 01:00, 00:00-00:15
 LATE = r"^(.*[ T])24(:00(?::00)?)$"  # 24:00 is the midnight that follows
 MARKED = r"^(.*[ T]\d{1,2})([AB])((?::\d\d)*)$"  # 2A:00 and 2B:00, the first and the second hour of that name
+ZONED = r"^(.*\d)\s*\(?\b([A-Z]{2,4})\)?$"  # 02:00 (CEST)
+SUMMER = ("CEST", "BST", "WEST", "EEST", "EDT", "CDT", "MDT", "PDT")
+WINTER = ("CET", "GMT", "WET", "EET", "EST", "CST", "MST", "PST")
 OFFSET = r"(?:Z|[+-]\d\d:?\d\d)$"
 REGULAR = rb"(\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?)((?<=:\d\d)(?:Z|[+-]\d\d:\d\d))?"
 HOUR = r"\d{1,2}[AB]?"
@@ -139,7 +142,10 @@ class Stamps:
         try:
             found = pd.to_datetime(text, format=form, errors="coerce")
         except ValueError:  # offsets that differ, or only some cells have one
-            found = pd.to_datetime(text, format=form, errors="coerce", utc=True)
+            try:
+                found = pd.to_datetime(text, format=form, errors="coerce", utc=True)
+            except ValueError as error:
+                raise Refusal(f"data.dates={form}: {str(error).splitlines()[0]}", "config") from None
             naive = ~text.str.contains(OFFSET, regex=True)
             self.zones |= {"several"} | ({None} if (naive & found.notna()).any() else set())
         zone = None if found.dt.tz is None else str(found.dt.tz)
@@ -214,10 +220,17 @@ def extended(whole: np.ndarray | None, part: np.ndarray) -> np.ndarray:
 
 
 def mended(text: pd.Series) -> tuple[pd.Series, np.ndarray, np.ndarray]:
-    """Cells without range, mark and 24:00; which of them are a day later; and the marks (1 for A, 2 for B)."""
+    """Cells without range, mark and 24:00; which of them are a day later; and the marks.
+
+    1 is the first of two equal hours (A, CEST), 2 the second (B, CET).
+    """
     text = text.str.replace(RANGE, r"\1", regex=True)
     marks = text.str.extract(MARKED)[1].map({"A": 1, "B": 2}).fillna(0).to_numpy("int8")
     text = text.str.replace(MARKED, r"\1\3", regex=True)
+    zone = text.str.extract(ZONED)
+    of_year = zone[1].map({**dict.fromkeys(SUMMER, 1), **dict.fromkeys(WINTER, 2)}).fillna(0).to_numpy("int8")
+    text = text.where(of_year == 0, zone[0])
+    marks = np.where(of_year > 0, of_year, marks).astype("int8")
     late = text.str.fullmatch(LATE).to_numpy(bool)
     return text.str.replace(LATE, r"\g<1>00\2", regex=True), late, marks
 

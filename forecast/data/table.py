@@ -6,6 +6,7 @@ jointly), then past, future and static covariates. Further in, nothing has to be
 
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,7 +108,7 @@ def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
     frame = indexed(frame, source)
     time, series = time_columns(frame, data["time"], source), id_column(frame, data["id"])
     roles = {kind: tuple(data[kind]) for kind in ("past", "future", "static")}
-    frame = chosen(frame, series, data["series"], source)
+    frame = without(chosen(frame, series, data["series"], source), data["missing"])
     taken = {
         *time,
         f"{' '.join(time)} {MARK}",
@@ -139,7 +140,11 @@ def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
         id=series,
         target=target,
         **roles,
-        categorical=tuple(data["categorical"]),
+        categorical=tuple(
+            dict.fromkeys(
+                [*data["categorical"], *(x for x in roles["static"] if not pd.api.types.is_numeric_dtype(frame[x]))]
+            )
+        ),
         joint=bool(data["joint"]),
         lag=dict(data["lag"] or {}),
         oracle=tuple(data["oracle"]),
@@ -151,6 +156,8 @@ def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
     steps = frequencies(long)
     try:
         if data["resample"]:
+            if not data["freq"] and not steps:
+                raise Refusal("too few rows to find a frequency; name that of the result by data.freq", "too-short")
             freq = data["freq"] or Clock.of_step(min(steps) if data["resample"] == "repeat" else max(steps))
             if data["stamp"] == "end" and len(steps) > 1:
                 raise Refusal("data.stamp=end can't be told where the frequency changes: cut the file there", "config")
@@ -172,7 +179,7 @@ def again(frame: pd.DataFrame, layout: Layout, data: Mapping[str, Any], source: 
 
     Raises Refusal if a column is missing or the stamps lie off the grid of the training data.
     """
-    frame = chosen(indexed(frame, source), layout.id, data["series"], source)
+    frame = without(chosen(indexed(frame, source), layout.id, data["series"], source), data["missing"])
     names = [layout.id, layout.issued, *layout.target, *layout.past, *layout.future, *layout.static]
     time = [layout.time] if isinstance(data["time"], str | None) else time_columns(frame, data["time"], source)
     require(frame, [name for name in (*time, *names) if name], source)
@@ -183,8 +190,12 @@ def again(frame: pd.DataFrame, layout: Layout, data: Mapping[str, Any], source: 
         )
     stamps = stamps if stamps.tz is None else stamps.tz_convert(layout.clock.tz)
     long, vintages = once(frame, layout, stamps, data, source)
+    for name in sorted(set(layout.static) - set(layout.categorical)):
+        numbers(frame, name, source)
     if data["resample"]:
-        return Table(resampled(long, layout.clock, data["resample"], layout.channels, source), layout, source)
+        long = resampled(long, layout.clock, data["resample"], layout.channels, source)
+        refuse_gaps(long, layout.clock, data["max_gap"], source)
+        return Table(long, layout, source)
     off = ~layout.clock.holds(stamps)
     if off.any():
         raise Refusal(
@@ -203,7 +214,15 @@ def once(
     if layout.issued is not None:
         if data["resample"] or not layout.future:
             raise Refusal("data.issued is for the vintages of data.future, without data.resample", "config")
-        issued = instants(frame, [layout.issued], layout.id, {**data, "stamp": None}, None, source)
+        issued = instants(frame, [layout.issued], layout.id, {**data, "stamp": None, "tz": None}, None, source)
+        if data["tz"] and issued.tz is None:  # of an hour that a night has twice the second, so that nothing is early
+            issued = issued.tz_localize(data["tz"], ambiguous=np.zeros(len(issued), bool), nonexistent="shift_forward")
+        if (issued.tz is None) != (stamps.tz is None):
+            raise Refusal(
+                f"{source}: '{layout.time}' and '{layout.issued}' have to be both in a time zone, or neither",
+                "mixed-offsets",
+            )
+        issued = issued if issued.tz is None else issued.tz_convert(stamps.tz)
         rows = np.tile(np.arange(len(frame)), len(long) // len(frame))
         long, vintages = parted(long.assign(issued=issued[rows]), layout, source)
     return sorted_once(long, layout, data["duplicates"], source), vintages
@@ -217,11 +236,29 @@ def chosen(frame: pd.DataFrame, series: str | None, wanted: Sequence[str] | None
         raise Refusal(
             "data.series needs a column of series names (data.id); of a wide file choose data.target", "config"
         )
+    require(frame, [series], source)
     found = frame[frame[series].astype(str).isin(list(map(str, wanted)))]
+    there = list(map(str, pd.unique(frame[series])))
+    absent = [str(x) for x in wanted if str(x) not in there]
+    if absent:
+        log.warning("%s: no row is of series '%s'%s", source, absent[0], nearest(absent[0], there))
     if not len(found):
-        there = list(map(str, pd.unique(frame[series])))
-        raise Refusal(f"{source}: no row is of data.series={list(wanted)}{nearest(str(wanted[0]), there)}", "no-rows")
+        raise Refusal(f"{source}: no row is of data.series={list(wanted)}{nearest(absent[0], there)}", "no-rows")
     return found.reset_index(drop=True)
+
+
+def without(frame: pd.DataFrame, missing: Sequence[str | float]) -> pd.DataFrame:
+    """The frame with empty cells for what `data.missing` means by them."""
+    if not missing:
+        return frame
+    words = [*map(str, missing)]
+    values = [float(x) for x in words if re.fullmatch(r"[+-]?\d+(\.\d*)?", x)]
+    cells = {
+        name: column.mask(column.isin(values if pd.api.types.is_numeric_dtype(column) else words))
+        for name, column in frame.items()
+        if not pd.api.types.is_datetime64_any_dtype(column)
+    }
+    return frame.assign(**{str(name): column for name, column in cells.items()})
 
 
 def refuse_gaps(long: pd.DataFrame, clock: Clock, longest: int | None, source: str) -> None:
@@ -262,19 +299,27 @@ def instants(
         reading = Stamps(name, source, data["dates"], data["tz"] is not None)
         reading.add(column, 1)
         stamps, marks = reading.done()
+    groups = np.zeros(len(stamps), "int64")
+    if keys := [x for x in (series, data["issued"]) if x]:
+        groups = frame.groupby(keys, sort=False).ngroup().to_numpy()
     if data["stamp"] == "end":
         if clock is None or stamps.tz is None:
-            clock = fitted(rising(stamps), clock.freq if clock else data["freq"])
+            freq = clock.freq if clock else data["freq"]
+            clock = fitted(rising(stamps), None if data["resample"] else freq)
         if clock.unit[0] != "ns":
             raise Refusal(f"{source}: data.stamp=end needs steps of equal length", "config")
-        stamps = clock.stamps(clock.ordinals(stamps) - 1)
+        ends, stamps = stamps, clock.stamps(clock.ordinals(stamps) - 1)
+        if data["tz"] is not None and ends.tz is None:
+            try:  # hours of a day that are counted, as exchanges do: those before are of the clock before, too
+                return localized(stamps, data["tz"], groups, marks, source)
+            except Refusal:  # times of a clock, as meters show it: a step before in truth
+                return localized(ends, data["tz"], groups, marks, source) - pd.Timedelta(clock.unit[1], "ns")
     if data["tz"] is None:
         if marks is not None and marks.any():
             raise Refusal(f"{source}: times such as 2A and 2B belong to a time zone; name it by data.tz", "dst")
         return stamps
     if stamps.tz is not None:
         return stamps.tz_convert(data["tz"])
-    groups = np.zeros(len(stamps), "int64") if series is None else pd.factorize(frame[series])[0]
     return localized(stamps, data["tz"], groups, marks, source)
 
 
@@ -292,7 +337,7 @@ def indexed(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     """The frame, which has rows, with stamps that lie in its index as a column."""
     if not len(frame):
         raise Refusal(f"{source} has a header but no rows", "empty-file")
-    if isinstance(frame.index, pd.DatetimeIndex):
+    if isinstance(frame.index, pd.DatetimeIndex) and frame.index.name not in frame.columns:
         return frame.rename_axis(str(frame.index.name or "ds")).reset_index()
     return frame
 
@@ -364,12 +409,10 @@ def sorted_once(long: pd.DataFrame, layout: Layout, repair: str | None, source: 
         count = twice.sum() // (1 if layout.joint else len(layout.target))  # in a wide file each target has it
         raise Refusal(
             f"{source}: {count} duplicate stamps; the first is {row['ds']} of series '{row['unique_id']}'. "
-            + (
-                "Choose by data.duplicates=first, last or mean"
-                if layout.id
-                else "Choose by data.duplicates=first, last or mean; if the file holds several series, name their "
-                "column by data.id"
-            ),
+            "Choose by data.duplicates=first, last or mean"
+            + ("" if layout.id else "; if the file holds several series, name their column by data.id")
+            + ("" if row["ds"].tz else "; if it is a night in which clocks go back, name the zone by data.tz")
+            + "; if times of day have a column of their own, name both by data.time=[date,time]",
             "duplicate",
         )
     for name in layout.static:

@@ -33,6 +33,8 @@ def parted(long: pd.DataFrame, layout: "Layout", source: str) -> tuple[pd.DataFr
             "duplicate",
         )
     groups = long.groupby(keys, observed=True, sort=False)
+    future = list(layout.future)
+    long[future] = groups[future].ffill()  # a vintage that says nothing of a column leaves the one before
     for name in (*layout.channels, *layout.past):
         several = groups[name].nunique() > 1
         if several.any():
@@ -46,15 +48,21 @@ def parted(long: pd.DataFrame, layout: "Layout", source: str) -> tuple[pd.DataFr
     return newest.astype({"unique_id": long["unique_id"].dtype}), long[[*keys, "issued", *layout.future]]
 
 
+def keys(panel: "Panel") -> Int64[Tensor, " v"]:
+    """One ascending number for each vintage: its row, then its issue."""
+    if not len(panel.vintages):
+        return panel.vintage_rows
+    return panel.vintage_rows << 32 | (panel.vintage_issued - panel.vintage_issued.min())
+
+
 def newest(
-    panel: "Panel", rows: Int64[Tensor, "b length"], issue: Int64[Tensor, " b"]
+    panel: "Panel", keys: Int64[Tensor, " v"], rows: Int64[Tensor, "b length"], issue: Int64[Tensor, " b"]
 ) -> tuple[Float32[Tensor, "b length f"], Bool[Tensor, "b length f"]]:
     """The known covariates of rows as they were at the issue (a number of the clock), and which of them there were.
 
     Where there was none stands the one of the step before.
     """
     low = panel.vintage_issued.min()
-    keys = panel.vintage_rows << 32 | (panel.vintage_issued - low)
     wanted = rows << 32 | (issue - low).clamp(-1, 2**32 - 1)[:, None]
     found = torch.searchsorted(keys, wanted, right=True) - 1
     there = (found >= 0) & (panel.vintage_rows[found.clamp(min=0)] == rows) & (issue >= low)[:, None]

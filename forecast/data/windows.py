@@ -9,7 +9,7 @@ from torch import Tensor
 
 from forecast.contract import Batch, Window, mix
 from forecast.data.panel import Panel
-from forecast.data.vintage import newest
+from forecast.data.vintage import keys, newest
 from forecast.error import Refusal
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Windows:
         self.facts = {name: fact for name, fact in facts.items() if fact.shape[-1]}
         self.absent = {name: x[:0] for name, x in {**views, **facts}.items() if not x.shape[-1]}
         self.constants: dict[int, dict[str, Tensor]] = {}
-        self.hidden = unknown(panel, window)
+        self.lead, self.hidden, self.vintages = lead_of(panel, window), unknown(panel, window), keys(panel)
         self.day = panel.layout.clock.at(window.anchor) if window.anchor else None
 
     def __len__(self) -> int:
@@ -55,18 +55,29 @@ class Windows:
 
         Contexts may reach back before.
 
-        They follow each other by the window's stride, or, with an anchor, start at that time of each day.
+        They follow each other by the window's stride, or, with an anchor, by the whole days in it (each, if it is
+        shorter than one); then of the last day only the steps that count have to be there.
         """
         stride = 1 if window.anchor else window.stride
+        phase, period = panel.layout.clock.at(window.anchor) if window.anchor else (0, 1)
+        spare = window.horizon % period if window.horizon >= period else 0
         low = (begin - panel.first).clamp(min=window.context + window.gap)
         high = torch.minimum(end - panel.first, panel.lengths)
-        count = ((high - window.horizon - low).div(stride, rounding_mode="floor") + 1).clamp(min=0)
+        count = ((high + spare - window.horizon - low).div(stride, rounding_mode="floor") + 1).clamp(min=0)
         opening = panel.offsets[:-1] + low - window.gap - window.context - stride * (count.cumsum(0) - count)
         starts = opening.repeat_interleave(count) + stride * torch.arange(int(count.sum()))
-        if window.anchor:
-            phase, period = panel.layout.clock.at(window.anchor)
-            starts = starts[panel.clock[starts + window.context + window.gap] % period == phase]
-        return cls(panel, window, starts)
+        if not window.anchor:
+            return cls(panel, window, starts)
+        series = torch.arange(len(count)).repeat_interleave(count)
+        there = panel.clock[starts + window.context + window.gap] % period == phase
+        starts, series = starts[there], series[there]
+        if spare:  # what counts of the last day has to be there
+            steps = starts[:, None] + torch.arange(window.length)
+            last = cls(panel, window, starts).counts(panel.clock[steps]).sum(1) + starts + window.context + window.gap
+            there = last <= (panel.offsets[:-1] + high)[series]
+            starts, series = starts[there], series[there]
+        turn = torch.arange(len(series)) - torch.searchsorted(series, series)  # of each series' days
+        return cls(panel, window, starts[turn % max(1, window.stride // period) == 0])
 
     @classmethod
     def latest(cls, panel: Panel, window: Window) -> "Windows":
@@ -84,41 +95,45 @@ class Windows:
             )
         left_out(names, panel, f"{window.context} rows up to their last value")
         found = cls(panel, window, (panel.offsets[:-1] + panel.lengths - window.context)[~short])
-        if found.day is not None:
-            phase, period = found.day
-            first = found.starts + window.context + window.gap
-            off = panel.clock[first] % period != phase
-            if off.any():
-                i = int(off.nonzero()[0])
-                series = int(found.series[i])
-                number = panel.first[series] + first[i] - panel.offsets[series]
-                stamp = panel.layout.clock.stamps(number[None].numpy())[0]
-                raise Refusal(
-                    f"{panel.source}: with a gap of {window.gap} the forecast of series '{panel.names[series]}' would "
-                    f"begin at {stamp}, but the anchor is {window.anchor}: end the data {window.gap + 1} steps before "
-                    "the anchor",
-                    "anchor",
-                )
-        return found
+        if found.day is None:
+            return found
+        phase, period = found.day
+        first = found.starts + window.context + window.gap
+        off = panel.clock[first] % period != phase
+        if off.all():
+            number = panel.first[found.series[0]] + first[0] - panel.offsets[found.series[0]]
+            stamp = panel.layout.clock.stamps(number[None].numpy())[0]
+            raise Refusal(
+                f"{panel.source}: with a gap of {window.gap} the forecast of series '{panel.names[found.series[0]]}' "
+                f"would begin at {stamp}, but the anchor is {window.anchor}: end the data {window.gap + 1} steps "
+                "before the anchor",
+                "anchor",
+            )
+        late = [panel.names[i] for i in found.series[off].tolist()]
+        left_out(late, panel, f"their last value {window.gap + 1} steps before the anchor")
+        return cls(panel, window, found.starts[~off])
 
     def check_future(self) -> None:
         """Refuses a window in which a known covariate is unknown after the cutoff, by its name and stamp."""
         panel, window = self.panel, self.window
-        hidden = {column: steps for field, column, steps in self.hidden if field == "future"}
         named = [i for i, name in enumerate(panel.future_names) if name]
-        for i, (start, series) in enumerate(zip(self.starts.tolist(), self.series.tolist(), strict=True)):
-            missing = ~self.batch(torch.tensor([i])).future_observed[0, window.context :, : len(named)]
-            for column, steps in hidden.items():
-                missing[max(0, window.ahead - steps) :, column] = False
+        for numbers in torch.arange(len(self)).split(256) if named else ():
+            batch = self.batch(numbers)
+            missing = ~batch.future_observed[:, window.context :, : len(named)]
+            missing[:, window.gap :] &= self.counts(batch.clock)[..., None]
+            for field, column, steps in self.hidden:
+                if field == "future":
+                    missing[:, max(0, window.ahead - steps) :, column] = False
             if not missing.any():
                 continue
-            step, column = missing.nonzero()[0].tolist()
-            number = panel.first[series] + start + window.context + step - panel.offsets[series]
+            i, step, column = missing.nonzero()[0].tolist()
+            series = int(self.series[numbers[i]])
+            number = panel.first[series] + self.starts[numbers[i]] + window.context + step - panel.offsets[series]
             stamp = panel.layout.clock.stamps(number[None].numpy())[0]
             raise Refusal(
                 f"{panel.source}: '{panel.future_names[column]}' is not known at {stamp} (series "
                 f"'{panel.names[series]}'), but the forecast needs it for {window.ahead} steps after the last value: "
-                f"append rows with {', '.join(panel.layout.future)}",
+                f"append rows with {', '.join(panel.layout.future)}, or fill the empty cell",
                 "no-future",
             )
 
@@ -131,6 +146,8 @@ class Windows:
             taken |= {name: fact.index_select(0, series) for name, fact in self.facts.items()}
         if len(self.panel.vintages):
             self.renew(start, self.series.index_select(0, numbers), taken)
+        if self.day is not None:
+            self.end_with_day(taken)
         for field, column, steps in self.hidden:
             conceal(taken[field][..., column], taken[f"{field}_observed"][..., column], steps)
         if self.weights is not None:
@@ -159,12 +176,21 @@ class Windows:
         """Puts the vintages that were newest at the issue in the place of known covariates."""
         panel, window = self.panel, self.window
         first = start + window.context + window.gap  # target steps
-        issue = (
-            panel.first[series] + first - panel.offsets[series] - (window.gap if window.lead is None else window.lead)
-        )
-        values, observed = newest(panel, start[:, None] + torch.arange(window.length, device=start.device), issue)
+        issue = panel.first[series] + first - panel.offsets[series] - self.lead
+        rows = start[:, None] + torch.arange(window.length, device=start.device)
+        values, observed = newest(panel, self.vintages, rows, issue)
         taken["future"][..., : values.shape[-1]] = values
         taken["future_observed"][..., : values.shape[-1]] = observed
+
+    def end_with_day(self, taken: dict[str, Tensor]) -> None:
+        """Hides known covariates of steps after the last day that counts."""
+        beyond, named = ~self.counts(taken["clock"]), sum(map(bool, self.panel.future_names))
+        if not named or not beyond.any():
+            return
+        future = taken["future"][:, -self.window.horizon :, :named]
+        last = (~beyond).sum(1).sub(1)[:, None, None].expand(-1, 1, named)
+        future.copy_(torch.where(beyond[..., None], future.gather(1, last), future))
+        taken["future_observed"][:, -self.window.horizon :, :named] &= ~beyond[..., None]
 
     def counts(self, clock: Int64[Tensor, "b length"]) -> Bool[Tensor, "b horizon"]:
         """The steps of the horizon that lie in the local days which it is to cover: without an anchor, all."""
@@ -201,16 +227,9 @@ def strided(rows: Tensor, length: int) -> Tensor:
 def unknown(panel: Panel, window: Window) -> list[tuple[str, int, int]]:
     """Covariates that are not known up to their end when a forecast is issued: field, column, steps at the end.
 
-    A value is known `lag` steps after the end of its own. Raises Refusal if a target is known too late for the gap.
+    A value is known `lag` steps after the end of its own.
     """
-    lag, lead = panel.layout.lag, window.gap if window.lead is None else window.lead
-    for name in panel.layout.target:
-        if name in lag and lead + lag[name] > window.gap:
-            raise Refusal(
-                f"data.lag: '{name}' is known only up to {lead + lag[name]} steps before the first forecast step, but "
-                f"gap={window.gap}: set gap={lead + lag[name]}",
-                "gap",
-            )
+    lag, lead = panel.layout.lag, lead_of(panel, window)
     ends = {"past": -window.gap, "future": window.horizon}
     names = {"past": panel.past_names, "future": panel.future_names}
     found = [
@@ -220,6 +239,33 @@ def unknown(panel: Panel, window: Window) -> list[tuple[str, int, int]]:
         if name and (field == "past" or name in lag)
     ]
     return [entry for entry in found if entry[2] > 0]
+
+
+def lead_of(panel: Panel, window: Window) -> int:
+    """Steps from the issue of a forecast to its first step: as the window says, else when the cutoff is known.
+
+    Raises Refusal if a target is known too late for the gap, or if nothing is said of one that a gap should hide.
+    """
+    lags = {name: panel.layout.lag[name] for name in panel.layout.target if name in panel.layout.lag}
+    latest = max(0, *lags.values(), 0)
+    lead = window.gap - latest if window.lead is None else window.lead
+    needed = latest if window.lead is None else max([lead + lag for lag in lags.values()], default=0)
+    if needed > window.gap:
+        name = max(lags, key=lambda x: lags[x])
+        raise Refusal(
+            f"data.lag: '{name}' is known only up to {needed} steps before the first forecast step, but "
+            f"gap={window.gap}: set gap={needed}",
+            "gap",
+        )
+    silent = [name for name in panel.layout.target if name not in lags]
+    if silent and lead > window.gap:
+        raise Refusal(
+            f"forecasts are issued {lead} steps before their first one, with gap={window.gap}; is '{silent[0]}' known "
+            f"up to there? Say data.lag={{{silent[0]}: -{lead}}} if its values are published that many steps ahead (a "
+            f"day-ahead price), or data.lag={{{silent[0]}: 0}} and gap={lead} if they are measured",
+            "gap",
+        )
+    return lead
 
 
 def conceal(values: Float32[Tensor, "b t"], observed: Bool[Tensor, "b t"], steps: int) -> None:

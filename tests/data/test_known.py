@@ -45,7 +45,7 @@ def settings(*overrides: str) -> dict:
     return composed("train", ["data=csv", *overrides])
 
 
-LAGS = {"load": 2, "flow": -3, "wind": -20, "plan": 0}
+LAGS = {"load": 2, "flow": -3, "wind": -20, "plan": 0, "price": -24}
 
 
 def expected(data: pd.DataFrame, start: int, window: Window, lag: dict[str, int], issue: pd.Timestamp):
@@ -71,6 +71,7 @@ def expected(data: pd.DataFrame, start: int, window: Window, lag: dict[str, int]
 CASES = {
     "at the cutoff": ({}, LAGS | {"load": 0}),
     "late by two hours": ({}, {"load": 2}),
+    "a late target": ({"gap": 4}, {"price": 3, "load": 1}),
     "with a gap": ({"gap": 3}, {"load": 2, "flow": 0, "wind": -5}),
     "gate closure": ({"anchor": "00:00", "issue": "12:00", "gap": 0}, LAGS),
     "gate closure and gap": ({"anchor": "00:00", "issue": "10:00", "gap": 5}, LAGS),
@@ -90,7 +91,7 @@ def test_a_batch_holds_what_was_published_by_the_issue(case):
     for number, start in enumerate(windows.starts.tolist()):
         batch = windows.batch(torch.tensor([number]))
         target = data["ds"].iloc[start + window.context + window.gap]
-        issue = target - timedelta(hours=window.gap)
+        issue = target - timedelta(hours=window.gap - max(0, lag.get("price", 0)))
         if config["issue"]:
             day = target - timedelta(days=1)
             issue = day.replace(hour=int(config["issue"][:2]))
@@ -131,8 +132,10 @@ def test_what_is_not_published_does_not_matter():
 @pytest.mark.parametrize(
     ("overrides", "lag", "words"),
     [
+        (["issue='12:00'", "anchor='00:00'"], {}, "is 'price' known up to there"),
+        (["issue='12:00'", "anchor='12:00'"], {"price": -24}, "a time of day before the anchor"),
         (["issue='12:00'"], {}, "needs an anchor"),
-        (["issue='12:10'", "anchor='00:00'"], {}, "expected a time of day on the grid"),
+        (["issue='12:10'", "anchor='00:00'"], {}, "issue=12:10: expected a time of day on the grid"),
         (["issue='12:00'", "anchor='00:00'"], {"price": 0}, "set gap=12"),
         ([], {"price": 3}, "set gap=3"),
         ([], {"prise": 3}, "can't be named here"),
@@ -145,6 +148,18 @@ def test_an_issue_that_cannot_be_is_refused(overrides, lag, words):
 
     with pytest.raises(Refusal, match=words):
         tried()
+
+
+@pytest.mark.parametrize("gap", [3, 5])
+def test_the_gap_that_a_late_target_asks_for_is_enough(gap):
+    made = laid(frame(24 * 6), lag={"price": 3})
+    assert len(Windows.between(made, window_of(settings("context=30", f"gap={gap}"), made.layout.clock), 0, 10**9)) > 2
+
+
+@pytest.mark.parametrize(("issue", "anchor", "wall", "most"), [("12:00", "00:00", 12, 12), ("20:00", "06:00", 10, 11)])
+def test_the_lead_is_that_of_the_longest_night(issue, anchor, wall, most):
+    for tz, steps in ((None, wall), ("UTC", wall), ("Europe/Berlin", most), ("America/New_York", most)):
+        assert laid(frame(24 * 6, tz=tz)).layout.clock.between(issue, anchor) == steps
 
 
 def test_a_day_ahead_price_that_is_published_a_day_before_needs_no_gap():

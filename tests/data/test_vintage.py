@@ -20,6 +20,7 @@ from forecast.recipe import window_of
 
 DATA = yaml.safe_load((CONF / "data" / "csv.yaml").read_text())
 ROLES = DATA | {"target": ["load"], "future": ["wind"], "issued": "made", "freq": "h", "calendar": [], "id": "site"}
+ROLES["lag"] = {"load": -24}
 HOURS = 24 * 12
 
 
@@ -72,8 +73,8 @@ def test_every_step_has_the_newest_value_issued_before_the_forecast(case, tz):
         site = data[data["site"] == made.names[series]]
         values, seen, last = [], [], 0.0
         for stamp in ds[begin : begin + window.length]:
-            known = site[(site["ds"] == stamp) & (site["made"] <= issue)].sort_values("made")
-            there = len(known) and not np.isnan(known["wind"].iloc[-1])
+            known = site[(site["ds"] == stamp) & (site["made"] <= issue)].sort_values("made").dropna(subset="wind")
+            there = len(known) > 0
             last = known["wind"].iloc[-1] if there else last
             values.append(last)
             seen.append(bool(there))
@@ -83,7 +84,14 @@ def test_every_step_has_the_newest_value_issued_before_the_forecast(case, tz):
 
 
 def fitted(data: pd.DataFrame) -> Forecaster:
-    keys = ["data.future=[wind]", "data.issued=made", "data.id=site", "data.target=[load]", "data.season=24"]
+    keys = [
+        "data.future=[wind]",
+        "data.lag={load: -24}",
+        "data.issued=made",
+        "data.id=site",
+        "data.target=[load]",
+        "data.season=24",
+    ]
     return Forecaster(context=24, horizon=6, overrides=[*QUICK, *keys]).fit(data)
 
 

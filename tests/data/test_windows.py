@@ -244,10 +244,19 @@ def test_anchored_windows_start_at_that_local_time_of_every_day(tz, begin, days,
     start, end = int(found.first.min()), int((found.first + found.lengths).max())
     windows = Windows.between(found, window, start, end)
     clock = local_times(found)
-    assert windows.starts.tolist() == [
-        row for row in possible(found, Window(5, 25, gap=2), start, end) if clock[row + 7] == anchor
-    ]
+
+    def day(first: int) -> int:
+        """Steps until it is that time again: no more have to be there."""
+        return next(step for step in range(1, 26) if [*clock, *clock][first + step] == anchor)
+
+    ends = np.repeat((found.offsets[:-1] + found.lengths).numpy(), np.diff(found.offsets.numpy()))
+    expected = [row for row in possible(found, Window(5, 1, gap=2), start, end) if clock[row + 7] == anchor]
+    expected = [row for row in expected if row + 7 + day(row + 7) <= ends[row]]
+    assert windows.starts.tolist() == expected
     assert len(windows) > days - 4
+    every = Windows.between(found, replace(window, stride=49), start, end)  # two whole days
+    first = windows.series == 0
+    assert every.starts[every.series == 0].tolist() == windows.starts[first][::2].tolist()
 
 
 def local_times(panel: Panel) -> list[str]:
