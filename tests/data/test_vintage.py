@@ -65,7 +65,7 @@ def test_every_step_has_the_newest_value_issued_before_the_forecast(case, tz):
     windows = Windows.between(made, window, 0, 10**9)
     assert len(windows) > 4
     ds = pd.DatetimeIndex(sorted(data["ds"].unique()))
-    for number, start in enumerate(windows.starts.tolist()):
+    for number, start in list(enumerate(windows.starts.tolist()))[::3]:
         series = int(windows.series[number])
         begin = start - int(made.offsets[series])
         target = ds[begin + window.context + window.gap]
