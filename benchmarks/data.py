@@ -24,6 +24,7 @@ import torch
 
 from forecast import config
 from forecast.contract import Window
+from forecast.data import grid as grids
 from forecast.data import panel as panels
 from forecast.data import reader, scaler, table
 from forecast.data.store import stored
@@ -82,7 +83,7 @@ def ours(path):
     base, began = forget(), time.perf_counter()
     found = table.table(reader.read(path, data), data, path)
     seconds, peak = time.perf_counter() - began, peak_over(base)
-    panels.grid(found, 24)
+    grids.grid(found, 24)
     size = found.frame.memory_usage().sum() / MIB
     print(seconds, peak, size, time.perf_counter() - began - seconds)
 
@@ -108,7 +109,7 @@ def loader(series, rows, folder):
     )
     data = options()
     began = time.perf_counter()
-    grid = panels.grid(table.table(frame, data, "DataFrame"), 24)
+    grid = grids.grid(table.table(frame, data, "DataFrame"), 24)
     panel = panels.panel(grid, scaler.learn(grid, int(grid.first[0]) + rows, options(calendar=[])))
     windows = Windows.between(panel, WINDOW, int(grid.first[0]), int(grid.first[0]) + rows)
     windows.batch(torch.arange(256).clamp(max=len(windows) - 1))

@@ -17,14 +17,16 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from forecast import artifact, build, config
 from forecast.contract import Shape
+from forecast.data import grid as grids
 from forecast.data import panel as panels
 from forecast.data import reader, scaler, table
 from forecast.data.forecasts import tabulate
+from forecast.data.grid import Borders
+from forecast.data.layout import Layout
 from forecast.data.module import SeriesDataModule
-from forecast.data.panel import Borders, Panel
+from forecast.data.panel import Panel
 from forecast.data.scaler import Statistics
 from forecast.data.store import stored
-from forecast.data.table import Layout
 from forecast.data.windows import Windows
 from forecast.error import Refusal
 from forecast.evaluation.metrics import REFERENCE, compared
@@ -262,7 +264,7 @@ class Forecaster:
         source = "DataFrame" if isinstance(frame, pd.DataFrame) else str(table.find(str(frame)))
         if not isinstance(frame, pd.DataFrame):
             frame = reader.read(source, fitted.reading)
-        grid = panels.grid(
+        grid = grids.grid(
             table.again(frame, fitted.layout, fitted.config["data"], source),
             fitted.config["gap"] + fitted.config["horizon"],
         )

@@ -12,12 +12,13 @@ import torch
 
 from forecast import build
 from forecast.contract import Shape, Window
-from forecast.data import panel as panels
+from forecast.data import grid as grids
 from forecast.data import reader, table
 from forecast.data.clock import Clock
 from forecast.data.forecasts import tabulate
+from forecast.data.grid import Borders, Grid
 from forecast.data.module import SeriesDataModule
-from forecast.data.panel import Borders, Grid, Panel
+from forecast.data.panel import Panel
 from forecast.data.scaler import Statistics
 from forecast.data.table import Table
 from forecast.data.windows import Windows
@@ -79,7 +80,7 @@ def opened(data: Mapping[str, Any], frame: Frame | None) -> Table:
 
 def laid(settings: Mapping[str, Any], checked: Table) -> tuple[Grid, Borders]:
     """The table on its grid, and where its parts end."""
-    grid = panels.grid(checked, settings["gap"] + settings["horizon"])
+    grid = grids.grid(checked, settings["gap"] + settings["horizon"])
     return grid, grid.borders(settings["data"]["split"], settings["data"]["split_each"])
 
 

@@ -9,7 +9,8 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     from forecast import artifact
     from forecast.board import card as drawn
     from forecast.board import figure
-    from forecast.data import card, panel, reader, table
+    from forecast.data import card, reader, table
+    from forecast.data import grid as grids
     from forecast.error import Refusal
     from forecast.sweep.folder import claimed, stamp
 
@@ -20,7 +21,7 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     path = table.find(data["path"])
     frame = reader.read(path, data)
     checked = table.table(frame, data, str(path))
-    grid = panel.grid(checked, 0)
+    grid = grids.grid(checked, 0)
     found = card.card(data, len(frame), checked, grid, grid.borders(data["split"], data["split_each"]))
     with claimed(Path(config["folder"] or Path("outputs") / name / "describe" / stamp()), folder) as out:
         artifact.write(out / "card.json", artifact.plain(found))

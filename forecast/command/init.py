@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from forecast.data.panel import Borders, Grid
+    from forecast.data.grid import Borders, Grid
 
 ALWAYS = ("name", "path", "time", "target", "past", "future", "static", "freq", "season", "split")
 RESERVED = ("null", "true", "false", "nan", "inf", "yes", "no", "on", "off")
@@ -24,7 +24,8 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     from forecast import artifact
     from forecast.board.summary import summary
     from forecast.config import CONF, composed
-    from forecast.data import card, panel, reader, table
+    from forecast.data import card, reader, table
+    from forecast.data import grid as grids
     from forecast.error import Refusal
 
     given = str(config["path"] or config["data"]["path"] or "")
@@ -38,7 +39,7 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     path = table.find(given, "path")
     frame = reader.read(path, data)
     checked = table.table(frame, data, str(path))
-    grid = panel.grid(checked, 0)
+    grid = grids.grid(checked, 0)
     data["split"] = dated(grid, data)
     borders = grid.borders(data["split"], data["split_each"])
     advice = card.suggested(grid, borders)
@@ -56,7 +57,7 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
         "freq": re.sub(r"^1(?=\D)", "", layout.clock.freq),
         "season": season,
     }
-    scores = judged(panel.grid(checked, advice["horizon"]), borders, data, advice)
+    scores = judged(grids.grid(checked, advice["horizon"]), borders, data, advice)
     command = ["forecast", "train", *(() if Path("conf").resolve() == CONF else ("--config-dir", "conf"))]
     usual = composed("train")
     sizes = [f"{key}={advice[key]}" for key in ("horizon", "context") if advice[key] != usual[key]]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from forecast.data.clock import DAY, Clock
-from forecast.data.panel import Borders, Edge, Grid
+from forecast.data.grid import Borders, Edge, Grid
 from forecast.data.scaler import naive_error
 from forecast.data.table import Table
 

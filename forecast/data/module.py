@@ -10,7 +10,8 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from forecast.contract import Batch, Window
-from forecast.data.panel import Borders, Panel
+from forecast.data.grid import Borders
+from forecast.data.panel import Panel
 from forecast.data.windows import Order, Windows, left_out
 from forecast.error import Refusal
 

@@ -13,7 +13,8 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from forecast.contract import CONSTANT, Scaling
 from forecast.data import daylight, holiday
 from forecast.data.clock import Clock
-from forecast.data.panel import Grid, inside
+from forecast.data.grid import Grid
+from forecast.data.panel import inside
 from forecast.error import Refusal
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,10 @@ import pandas as pd
 
 from forecast.data.clock import Clock, anchored, fitted, phased
 from forecast.data.column import categories, id_column, looks_numeric, names_of, numbers, require, static, time_columns
+from forecast.data.instant import instants, rising, zone
+from forecast.data.layout import Layout
 from forecast.data.repair import deduplicated, frequencies, refuse_change, resampled
-from forecast.data.stamp import MARK, Stamps, joined, localized
+from forecast.data.stamp import MARK
 from forecast.data.vintage import parted
 from forecast.error import Refusal, nearest
 
@@ -26,56 +28,6 @@ log = logging.getLogger(__name__)
 
 HERE = Path(__file__).resolve().parents[1]
 BUNDLED = HERE / "datasets" if (HERE / "datasets").is_dir() else HERE.parent / "datasets"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Which column plays which part, when it is known, and the grid of the stamps: what a forecaster knows of its data.
-
-    A value is known `lag` steps after the end of its own step (negative: before); without one a past covariate is
-    known at once, a future one always. `oracle` names future covariates that are measurements, `issued` the column
-    that says when a vintage was issued.
-    """
-
-    time: str
-    id: str | None
-    target: tuple[str, ...]
-    past: tuple[str, ...]
-    future: tuple[str, ...]
-    static: tuple[str, ...]
-    categorical: tuple[str, ...]
-    joint: bool
-    lag: dict[str, int]
-    oracle: tuple[str, ...]
-    issued: str | None
-    clock: Clock
-
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "Layout":
-        """The layout that `dataclasses.asdict` and JSON made plain."""
-        tuples = {key: tuple(x) for key, x in plain.items() if isinstance(x, list)}
-        return cls(**{**plain, **tuples, "clock": Clock(**plain["clock"])})
-
-    def check(self) -> None:
-        """Refuses options that name columns of another part."""
-        may = {
-            "lag": (*self.target, *self.past, *self.future),
-            "oracle": self.future,
-            "categorical": (*self.past, *self.future, *self.static),
-        }
-        for key, names in may.items():
-            wrong = sorted(set(getattr(self, key)) - set(names))
-            if wrong:
-                there = f"it is for {', '.join(names)}" if names else "there are no columns that it is for"
-                raise Refusal(f"data.{key}: '{wrong[0]}' can't be named here, {there}", "config")
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        return self.target if self.joint else ("y",)
-
-    def label(self, series: str, channel: str) -> str:
-        """The `unique_id` of one channel of a series in a forecast table."""
-        return series if not self.joint else channel if self.id is None else f"{series}/{channel}"
 
 
 @dataclass(frozen=True)
@@ -274,63 +226,6 @@ def refuse_gaps(long: pd.DataFrame, clock: Clock, longest: int | None, source: s
             f"data.max_gap={longest}; {int((missing > longest).sum())} gaps are as long",
             "long-gap",
         )
-
-
-def instants(
-    frame: pd.DataFrame,
-    time: Sequence[str],
-    series: str | None,
-    data: Mapping[str, Any],
-    clock: Clock | None,
-    source: str,
-) -> pd.DatetimeIndex:
-    """The stamps of a frame: read from text where they are text, at the begin of their interval, in their zone."""
-    name, marks = " ".join(time), None
-    column = frame[name] if name in frame.columns else joined(frame[time[0]], frame[time[1]])
-    if pd.api.types.is_datetime64_any_dtype(column):
-        if column.isna().any():
-            raise Refusal(
-                f"{source}, row {column.isna().argmax() + 1}, column '{name}': the time is missing", "bad-time"
-            )
-        stamps = pd.DatetimeIndex(column, copy=False)
-        stamps = stamps if stamps.unit == "ns" else stamps.as_unit("ns")
-        marks = frame[f"{name} {MARK}"].to_numpy() if f"{name} {MARK}" in frame.columns else None
-    else:
-        reading = Stamps(name, source, data["dates"], data["tz"] is not None)
-        reading.add(column, 1)
-        stamps, marks = reading.done()
-    groups = np.zeros(len(stamps), "int64")
-    if keys := [x for x in (series, data["issued"]) if x]:
-        groups = frame.groupby(keys, sort=False).ngroup().to_numpy()
-    if data["stamp"] == "end":
-        if clock is None or stamps.tz is None:
-            freq = clock.freq if clock else data["freq"]
-            clock = fitted(rising(stamps), None if data["resample"] else freq)
-        if clock.unit[0] != "ns":
-            raise Refusal(f"{source}: data.stamp=end needs steps of equal length", "config")
-        ends, stamps = stamps, clock.stamps(clock.ordinals(stamps) - 1)
-        if data["tz"] is not None and ends.tz is None:
-            try:  # hours of a day that are counted, as exchanges do: those before are of the clock before, too
-                return localized(stamps, data["tz"], groups, marks, source)
-            except Refusal:  # times of a clock, as meters show it: a step before in truth
-                return localized(ends, data["tz"], groups, marks, source) - pd.Timedelta(clock.unit[1], "ns")
-    if data["tz"] is None:
-        if marks is not None and marks.any():
-            raise Refusal(f"{source}: times such as 2A and 2B belong to a time zone; name it by data.tz", "dst")
-        return stamps
-    if stamps.tz is not None:
-        return stamps.tz_convert(data["tz"])
-    return localized(stamps, data["tz"], groups, marks, source)
-
-
-def rising(stamps: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    """Each stamp once, in order."""
-    values = stamps.asi8
-    return stamps if (values[1:] > values[:-1]).all() else stamps.unique().sort_values()
-
-
-def zone(stamps: pd.DatetimeIndex) -> str | None:
-    return None if stamps.tz is None else str(stamps.tz)
 
 
 def indexed(frame: pd.DataFrame, source: str) -> pd.DataFrame:

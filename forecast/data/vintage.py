@@ -13,8 +13,8 @@ from torch import Tensor
 from forecast.error import Refusal
 
 if TYPE_CHECKING:
+    from forecast.data.layout import Layout
     from forecast.data.panel import Panel
-    from forecast.data.table import Layout
 
 
 def parted(long: pd.DataFrame, layout: "Layout", source: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -13,7 +13,8 @@ from matplotlib.dates import date2num
 from forecast import artifact, config
 from forecast.board import card as board
 from forecast.board.figure import png
-from forecast.data import panel, table
+from forecast.data import grid as grids
+from forecast.data import table
 from forecast.data.card import card, shown
 
 forecast, csv = test_command.forecast, test_command.csv
@@ -96,7 +97,7 @@ def described(name: str) -> tuple[dict, pd.DataFrame]:
     rows, options = FRAMES[name]
     data = {**CSV, "split": [0.6, 0.2, 0.2], **options}
     checked = table.table(rows, data, "my.csv")
-    grid = panel.grid(checked, 0)
+    grid = grids.grid(checked, 0)
     return card(data, len(rows), checked, grid, grid.borders(data["split"], data["split_each"])), shown(grid, 3)
 
 

@@ -15,7 +15,8 @@ import yaml
 from forecast.config import CONF
 from forecast.data.clock import Clock, fitted
 from forecast.data.forecasts import tabulate
-from forecast.data.panel import grid, panel
+from forecast.data.grid import grid
+from forecast.data.panel import panel
 from forecast.data.scaler import learn
 from forecast.data.table import table
 

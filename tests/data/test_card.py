@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from forecast import config
 from forecast.contract import Window
+from forecast.data import grid as grids
 from forecast.data import panel, scaler, table
 from forecast.data.card import FEW, SAMPLE, WORST, card, parts, seasons, shown, strength, suggested
 from forecast.data.clock import Clock
+from forecast.data.grid import Borders, Grid
 from forecast.data.module import SeriesDataModule
-from forecast.data.panel import Borders, Grid
 from forecast.data.table import Table
 
 CSV = config.composed("train", ["data=csv"])["data"]
@@ -25,7 +26,7 @@ def laid(frame: pd.DataFrame, **data: object) -> tuple[dict, Table, Grid, Border
     """A frame on the road of training: settings, table, grid and borders."""
     given = {**CSV, **data}
     checked = table.table(frame, given, "DataFrame")
-    grid = panel.grid(checked, 0)
+    grid = grids.grid(checked, 0)
     return given, checked, grid, grid.borders(given["split"], given["split_each"])
 
 
@@ -213,7 +214,7 @@ def test_what_is_suggested_fits(freq, rows):
     if advice is None:
         assert rows < 8 and parts(grid, borders)[0] < 4
         return
-    grid = panel.grid(checked, advice["horizon"])
+    grid = grids.grid(checked, advice["horizon"])
     rows_of = panel.panel(grid, scaler.learn(grid, borders[0], {**data, "season": advice["season"]}))
     window = Window(context=advice["context"], horizon=advice["horizon"])
     for part in ("train", "val"):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast.contract import Window
+from forecast.data import grid as grids
 from forecast.data import panel as panels
 from forecast.data import scaler, table
 from forecast.data.forecasts import tabulate
@@ -59,7 +60,7 @@ def case(csv: dict, grid: str, window: Window, layout: str) -> Case:
     settings = {**csv, "target": ["v"] if layout == "long" else ["v", "u"], "joint": layout == "joint"}
     frame = pd.concat(frames, ignore_index=True)
     frame, settings = (frame.drop(columns="site"), settings) if layout == "wide" else (frame, settings | {"id": "site"})
-    laid = panels.grid(table.table(frame, settings, "test"), window.ahead)
+    laid = grids.grid(table.table(frame, settings, "test"), window.ahead)
     learnt = scaler.learn(laid, int(laid.first.min()) + 10, {**csv, "calendar": []})
     stamps = {name: whole[first : first + rows + window.ahead] for name, (first, rows) in spans.items()}
     labels = {name: [name] if layout == "long" else [f"{name}/v", f"{name}/u"] for name in spans}

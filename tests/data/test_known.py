@@ -14,7 +14,8 @@ import yaml
 
 from forecast.config import CONF, composed
 from forecast.contract import Window
-from forecast.data.panel import Panel, grid, panel
+from forecast.data.grid import grid
+from forecast.data.panel import Panel, panel
 from forecast.data.scaler import learn
 from forecast.data.table import table
 from forecast.data.windows import Windows

@@ -14,8 +14,9 @@ from lightning.pytorch.callbacks import Callback
 
 from forecast.config import CONF
 from forecast.contract import Batch, Window
+from forecast.data.grid import grid
 from forecast.data.module import PARTS, SeriesDataModule
-from forecast.data.panel import Panel, grid, panel
+from forecast.data.panel import Panel, panel
 from forecast.data.scaler import learn
 from forecast.data.table import table
 from forecast.error import Refusal

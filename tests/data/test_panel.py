@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast.config import CONF, composed
-from forecast.data.panel import Grid, Panel, filled, grid, panel
+from forecast.data.grid import Grid, grid
+from forecast.data.panel import Panel, filled, panel
 from forecast.data.reader import read
 from forecast.data.scaler import Statistics, learn
 from forecast.data.table import BUNDLED, again, table

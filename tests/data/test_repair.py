@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from forecast.config import CONF
-from forecast.data.panel import grid
+from forecast.data.grid import grid
 from forecast.data.table import table
 from forecast.error import Refusal
 

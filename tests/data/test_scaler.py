@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
 from forecast.config import CONF
-from forecast.data.panel import Grid, grid
+from forecast.data.grid import Grid, grid
 from forecast.data.scaler import SCALERS, Statistics, column, fit, learn, naive_error
 from forecast.data.table import table
 from forecast.error import Refusal

@@ -9,6 +9,7 @@ import yaml
 
 from forecast.config import CONF
 from forecast.contract import Window
+from forecast.data import grid as grids
 from forecast.data import panel as panels
 from forecast.data import scaler
 from forecast.data.store import stored
@@ -28,7 +29,7 @@ def panel():
         for i, name in enumerate(["a", "b", "c"])
     ).drop(index=[7, 8])
     data = DATA | {"past": ["wind"], "static": ["kind"]}
-    grid = panels.grid(table(frame, data, "DataFrame"), 5)
+    grid = grids.grid(table(frame, data, "DataFrame"), 5)
     return panels.panel(grid, scaler.learn(grid, int(grid.first[0]) + 120, data))
 
 

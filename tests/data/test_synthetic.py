@@ -9,7 +9,7 @@ import yaml
 
 from forecast.config import CONF
 from forecast.data import synthetic
-from forecast.data.panel import grid
+from forecast.data.grid import grid
 from forecast.data.reader import read
 from forecast.data.table import BUNDLED, table
 

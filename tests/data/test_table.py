@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast.config import CONF
-from forecast.data.panel import grid
+from forecast.data.grid import grid
+from forecast.data.layout import Layout
 from forecast.data.reader import read
-from forecast.data.table import BUNDLED, Layout, Table, again, find, table
+from forecast.data.table import BUNDLED, Table, again, find, table
 from forecast.error import Refusal
 
 DATA = yaml.safe_load((CONF / "data" / "csv.yaml").read_text())

@@ -11,7 +11,8 @@ from conftest import QUICK
 
 from forecast import Forecaster, Refusal
 from forecast.config import CONF
-from forecast.data.panel import Panel, grid, panel
+from forecast.data.grid import grid
+from forecast.data.panel import Panel, panel
 from forecast.data.reader import read
 from forecast.data.scaler import learn
 from forecast.data.table import table

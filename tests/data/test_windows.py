@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from forecast.config import CONF
 from forecast.contract import Window
-from forecast.data.panel import Panel, grid, panel
+from forecast.data.grid import grid
+from forecast.data.panel import Panel, panel
 from forecast.data.scaler import learn
 from forecast.data.table import table
 from forecast.data.windows import Order, Windows

@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from forecast.contract import Batch, Window
+from forecast.data import grid as grids
 from forecast.data import panel as panels
 from forecast.data import scaler, table
 from forecast.data.windows import Windows
@@ -36,7 +37,7 @@ def raw(seed: int) -> pd.DataFrame:
 def batch_of(frame: pd.DataFrame, window: Window, csv: dict) -> Batch:
     """All windows of a table, in one batch."""
     checked = table.table(frame, {**csv, "joint": True, "target": ["u", "v"]}, "test")
-    grid = panels.grid(checked, window.ahead)
+    grid = grids.grid(checked, window.ahead)
     panel = panels.panel(grid, scaler.learn(grid, int(grid.first[0]) + ROWS // 2, {**csv, "calendar": []}))
     windows = Windows.between(panel, window, 0, int(grid.first[0]) + ROWS)
     return windows.batch(torch.arange(len(windows)))
