@@ -85,7 +85,7 @@ def located(place: str) -> tuple[str, str | None]:
 
 def library() -> ModuleType:
     try:
-        import holidays
+        import holidays  # type: ignore[import-not-found]
     except ImportError:
         raise Refusal("data.holidays needs the package holidays: pip install 'forecast[holidays]'", "extra") from None
     return holidays
