@@ -8,7 +8,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # networks of tests are small: a 
 import pytest
 from jaxtyping import install_import_hook
 
-TENSORS = ("contract", "backbone", "head", "normalizer", "model", "data.windows", "evaluation.baseline")
+TENSORS = (
+    "contract",
+    "backbone",
+    "head",
+    "normalizer",
+    "model",
+    "data.windows",
+    "data.known",
+    "data.order",
+    "evaluation.baseline",
+)
 install_import_hook([f"forecast.{name}" for name in TENSORS], "beartype.beartype")
 
 QUICK = (

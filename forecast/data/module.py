@@ -11,8 +11,9 @@ from torch import Tensor
 
 from forecast.contract import Batch, Window
 from forecast.data.grid import Borders
+from forecast.data.order import Order
 from forecast.data.panel import Panel
-from forecast.data.windows import Order, Windows, left_out
+from forecast.data.windows import Windows, left_out
 from forecast.error import Refusal
 
 PARTS = ("train", "val", "test")

@@ -1,13 +1,14 @@
 """Panel + Window -> batches: a window is a row number, and a whole batch is one gather from a strided view."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
-from forecast.contract import Batch, Window, mix
+from forecast.contract import Batch, Window
+from forecast.data.known import conceal, lead_of, unknown
 from forecast.data.panel import Panel
 from forecast.data.vintage import keys, newest
 from forecast.error import Refusal
@@ -159,7 +160,7 @@ class Windows:
         y_observed, _, target_observed = taken.pop("observed").split_with_sizes(parts, 1)
         if self.panel.fill == "linear":
             seen = self.panel.seen.index_select(0, start)
-            y = between(y, y_observed, torch.where(seen < 0, NEVER, seen - start[:, None]))
+            y = lined(y, y_observed, torch.where(seen < 0, NEVER, seen - start[:, None]))
         if self.day is not None:
             target_observed = target_observed & self.counts(taken["clock"])[..., None]
         return Batch(
@@ -224,58 +225,7 @@ def strided(rows: Tensor, length: int) -> Tensor:
     return rows.as_strided((max(0, len(rows) - length + 1), length, *rows.shape[1:]), (rows.stride(0), *rows.stride()))
 
 
-def unknown(panel: Panel, window: Window) -> list[tuple[str, int, int]]:
-    """Covariates that are not known up to their end when a forecast is issued: field, column, steps at the end.
-
-    A value is known `lag` steps after the end of its own.
-    """
-    lag, lead = panel.layout.lag, lead_of(panel, window)
-    ends = {"past": -window.gap, "future": window.horizon}
-    names = {"past": panel.past_names, "future": panel.future_names}
-    found = [
-        (field, column, end + lead + lag.get(name, 0))
-        for field, end in ends.items()
-        for column, name in enumerate(names[field])
-        if name and (field == "past" or name in lag)
-    ]
-    return [entry for entry in found if entry[2] > 0]
-
-
-def lead_of(panel: Panel, window: Window) -> int:
-    """Steps from the issue of a forecast to its first step: as the window says, else when the cutoff is known.
-
-    Raises Refusal if a target is known too late for the gap, or if nothing is said of one that a gap should hide.
-    """
-    lags = {name: panel.layout.lag[name] for name in panel.layout.target if name in panel.layout.lag}
-    latest = max(0, *lags.values(), 0)
-    lead = window.gap - latest if window.lead is None else window.lead
-    needed = latest if window.lead is None else max([lead + lag for lag in lags.values()], default=0)
-    if needed > window.gap:
-        name = max(lags, key=lambda x: lags[x])
-        raise Refusal(
-            f"data.lag: '{name}' is known only up to {needed} steps before the first forecast step, but "
-            f"gap={window.gap}: set gap={needed}",
-            "gap",
-        )
-    silent = [name for name in panel.layout.target if name not in lags]
-    if silent and lead > window.gap:
-        raise Refusal(
-            f"forecasts are issued {lead} steps before their first one, with gap={window.gap}; is '{silent[0]}' known "
-            f"up to there? Say data.lag={{{silent[0]}: -{lead}}} if its values are published that many steps ahead (a "
-            f"day-ahead price), or data.lag={{{silent[0]}: 0}} and gap={lead} if they are measured",
-            "gap",
-        )
-    return lead
-
-
-def conceal(values: Float32[Tensor, "b t"], observed: Bool[Tensor, "b t"], steps: int) -> None:
-    """Puts the value before the last `steps` in their place (0 if there is none), and marks them as not observed."""
-    steps = min(steps, values.shape[1])
-    values[:, -steps:] = values[:, -steps - 1, None] if steps < values.shape[1] else 0.0
-    observed[:, -steps:] = False
-
-
-def between(
+def lined(
     y: Float64[Tensor, "b t c"], observed: Bool[Tensor, "b t c"], seen: Int64[Tensor, "b c"]
 ) -> Float64[Tensor, "b t c"]:
     """Missing values on the line between the ones seen before and after; those at a series' ends stay as they are.
@@ -299,49 +249,3 @@ def left_out(names: list[str], panel: Panel, why: str) -> None:
             "%s: %d of %d series left out, they don't have %s: %s%s",
             panel.source, len(names), len(panel.names), why, ", ".join(names[:5]), more,
         )  # fmt: skip
-
-
-class Order:
-    """Batches of window numbers for one rank: a plain iterable whose order is a pure function of (seed, epoch).
-
-    Yields (numbers, weight). Global batch k is cut into `world` slices of equal length; a short slice is filled up
-    with window 0 at weight 0, and the weights of the others make the mean over ranks that of the global batch.
-    `position` gives epoch and first batch (0, or where a checkpoint stopped); without `seed` the order is as it lies.
-    """
-
-    def __init__(
-        self,
-        windows: int,
-        batch: int,
-        *,
-        seed: int | None = None,
-        rank: int = 0,
-        world: int = 1,
-        position: Callable[[], tuple[int, int]] = lambda: (0, 0),
-    ):
-        self.windows, self.batch, self.seed = windows, batch, seed
-        self.rank, self.world, self.position = rank, world, position
-
-    def __len__(self) -> int:
-        return -(-self.windows // (self.batch * self.world))
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        epoch, first = self.position()
-        if self.seed is None:
-            order = torch.arange(self.windows)
-        else:
-            order = torch.randperm(self.windows, generator=torch.Generator().manual_seed(mix(self.seed, epoch)))
-        for group in order.split(self.batch * self.world)[first:]:
-            each = -(-len(group) // self.world)
-            mine = group[self.rank :: self.world]
-            weight = torch.full((each,), self.world * each / len(group))
-            if len(mine) < each:
-                mine, weight[-1] = torch.cat((mine, mine.new_zeros(1))), 0.0
-            yield mine, weight
-
-    def state_dict(self) -> dict[str, int]:
-        """Nothing: the position follows from the trainer. (Present, so that Lightning knows that it may resume.)"""
-        return {}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Nothing to restore."""

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from forecast.config import CONF
 from forecast.contract import Window
 from forecast.data.grid import grid
+from forecast.data.order import Order
 from forecast.data.panel import Panel, panel
 from forecast.data.scaler import learn
 from forecast.data.table import table
-from forecast.data.windows import Order, Windows
+from forecast.data.windows import Windows
 from forecast.error import Refusal
 
 DATA = yaml.safe_load((CONF / "data" / "csv.yaml").read_text())

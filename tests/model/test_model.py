@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from forecast import build
 from forecast.config import CONF
 from forecast.contract import Batch, Scaling, Shape
-from forecast.data.windows import Order
+from forecast.data.order import Order
 from forecast.error import Diverged, Refusal
 from forecast.model.base import Model
 from forecast.model.direct import last

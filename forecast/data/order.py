@@ -1,0 +1,54 @@
+"""The order of training windows: whole batches of window numbers, a pure function of seed and epoch."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from forecast.contract import mix
+
+
+class Order:
+    """Batches of window numbers for one rank: a plain iterable whose order is a pure function of (seed, epoch).
+
+    Yields (numbers, weight). Global batch k is cut into `world` slices of equal length; a short slice is filled up
+    with window 0 at weight 0, and the weights of the others make the mean over ranks that of the global batch.
+    `position` gives epoch and first batch (0, or where a checkpoint stopped); without `seed` the order is as it lies.
+    """
+
+    def __init__(
+        self,
+        windows: int,
+        batch: int,
+        *,
+        seed: int | None = None,
+        rank: int = 0,
+        world: int = 1,
+        position: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    ):
+        self.windows, self.batch, self.seed = windows, batch, seed
+        self.rank, self.world, self.position = rank, world, position
+
+    def __len__(self) -> int:
+        return -(-self.windows // (self.batch * self.world))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        epoch, first = self.position()
+        if self.seed is None:
+            order = torch.arange(self.windows)
+        else:
+            order = torch.randperm(self.windows, generator=torch.Generator().manual_seed(mix(self.seed, epoch)))
+        for group in order.split(self.batch * self.world)[first:]:
+            each = -(-len(group) // self.world)
+            mine = group[self.rank :: self.world]
+            weight = torch.full((each,), self.world * each / len(group))
+            if len(mine) < each:
+                mine, weight[-1] = torch.cat((mine, mine.new_zeros(1))), 0.0
+            yield mine, weight
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing: the position follows from the trainer. (Present, so that Lightning knows that it may resume.)"""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Nothing to restore."""
