@@ -233,12 +233,19 @@ def test_a_backtest_fills_as_a_prediction_does(fill):
             np.testing.assert_allclose(made.predict(then)["point"], part["point"], rtol=1e-6)
 
 
-def test_covariates_may_end_before_the_target():
+def test_covariates_may_end_before_the_target(caplog):
     """A column that stops early, by empty cells: what it says after that can't matter, for there is nothing."""
     data = frame().assign(wind=lambda x: np.sin(np.arange(len(x))))
     last = data.groupby("unique_id").cumcount(ascending=False)
     ended = data.assign(wind=data["wind"].where(last >= 10))
-    made = fitted(ended, "data.past=[wind]", "data.observed=true")
+    with caplog.at_level("INFO", "forecast"):
+        made = fitted(ended, "data.past=[wind]", "data.observed=true")
+        assert "'wind' is missing in 20 rows that have a target" in caplog.text
+        caplog.clear()
+        fitted(
+            ended.assign(y=ended["y"].where(last >= 10)), "data.past=[wind]"
+        )  # only its known future: nothing to say
+        assert "is missing in" not in caplog.text
     assert np.isfinite(made.predict()["point"]).all()
     assert not np.array_equal(made.predict()["point"], made.predict(data)["point"])
     held = data.assign(wind=ended.groupby("unique_id")["wind"].ffill())  # the value that stands in their place

@@ -131,9 +131,10 @@ def grid(table: Table, ahead: int) -> Grid:
     offsets = np.concatenate(([0], np.cumsum(lengths + ahead)))
     rows = offsets[codes] + ordinals - first[codes]
 
+    seen = frame[list(layout.channels)].notna().any(axis=1)
     for name in (*layout.past, *layout.future):
-        if empty := int(frame[name].isna().sum()):
-            log.info("%s: '%s' is missing in %d rows", table.source, name, empty)
+        if empty := int((frame[name].isna() & seen).sum()):
+            log.info("%s: '%s' is missing in %d rows that have a target", table.source, name, empty)
     labels: dict[str, tuple[str, ...]] = {}
 
     def laid(names: Sequence[str], frame: pd.DataFrame = frame, rows: np.ndarray | None = rows) -> np.ndarray:
