@@ -348,7 +348,9 @@ def test_a_missing_id_is_refused_with_its_row():
         table(frame, DATA | {"id": "site", "target": ["y"]}, "my.csv")
 
 
-@pytest.mark.parametrize("content", [b"\x1f\x8b broken", gzip.compress(b"ds,y\n2024-01-01,1\n" * 99, mtime=0)[:-20], b"plain"])
+@pytest.mark.parametrize(
+    "content", [b"\x1f\x8b broken", gzip.compress(b"ds,y\n2024-01-01,1\n" * 99, mtime=0)[:-20], b"plain"]
+)
 def test_a_broken_compressed_file_is_refused(content):
     Path("my.csv.gz").write_bytes(content)
     with pytest.raises(Refusal, match=r"my.csv.gz can't be read") as refusal:
