@@ -176,5 +176,7 @@ def grid(table: Table, ahead: int) -> Grid:
 
 def constant(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """The static values of each series: the first that is given; text that is missing everywhere is a category, ''."""
+    if not names:  # pandas would still sort millions of rows into their series
+        return pd.DataFrame(index=range(frame["unique_id"].cat.categories.size))
     found = frame.groupby("unique_id", observed=True)[list(names)].first().reset_index(drop=True)
     return found.fillna({name: "" for name in names if found[name].dtype.kind != "f"})

@@ -112,19 +112,21 @@ class Lines(io.RawIOBase):
 
     def __init__(self, blocks: Iterator[bytes], manner: Manner, source: str):
         self.blocks, self.manner, self.source = blocks, manner, source
-        self.left, self.ready, self.over = b"", b"", False
+        self.left, self.ready, self.given, self.over = b"", b"", 0, False
         self.line = 1  # of the next byte
         self.remarks: list[str] = []
+        self.row = manner.delimiter.encode() * (len(manner.names) - 1) + b"\n"  # of a line that is not quoted
+        told = {0, *b'"\n', ord(manner.delimiter)}
+        self.plain = bytes(set(range(256)) - told)  # bytes that say nothing of a line's shape
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        while not self.ready and not self.over:
+        while self.given == len(self.ready) and not self.over:
             self.fill()
-        size = len(self.ready) if size < 0 else size
-        found, self.ready = self.ready[:size], self.ready[size:]
-        return found
+        start, self.given = self.given, len(self.ready) if size < 0 else min(self.given + size, len(self.ready))
+        return self.ready[start : self.given]
 
     def fill(self) -> None:
         """Checks the next block up to its last whole line."""
@@ -136,6 +138,8 @@ class Lines(io.RawIOBase):
             self.remarks.append("the last line has no line end; is the file complete?")
             block = b"\n"
         block = self.left + block
+        if self.line > self.manner.header and self.alike(block):
+            return
         quote = ord('"')
         values = np.frombuffer(block, "uint8")
         marks = (values == 10) | (values == ord(self.manner.delimiter))
@@ -164,8 +168,19 @@ class Lines(io.RawIOBase):
             self.notes(rest, self.line + row, int(cells[row]))
             self.over, cut, stops = True, int(starts[row]), stops[:row]
         begin = int(starts[skipped]) if skipped < len(starts) else cut
-        self.ready, self.left = block[min(begin, cut) : cut], b"" if self.over else block[cut:]
+        self.ready, self.given, self.left = block[min(begin, cut) : cut], 0, b"" if self.over else block[cut:]
         self.line += len(stops)
+
+    def alike(self, block: bytes) -> bool:
+        """Takes a block up to its last line end if its lines have nothing but the right number of delimiters."""
+        cut = block.rfind(b"\n") + 1
+        marks = block[:cut].translate(None, self.plain)
+        count = len(marks) // len(self.row)
+        if not count or marks != self.row * count:
+            return False
+        self.ready, self.given, self.left = block[:cut], 0, block[cut:]
+        self.line += count
+        return True
 
     def notes(self, rest: bytes, line: int, cells: int) -> None:
         """Accepts what is left as notes under the table, or refuses its first line."""

@@ -1,9 +1,10 @@
 """Text -> stamps: one format for the whole column, found by elimination or named; the order of day and month is never
-guessed by the row. Also: which of the two equal hours of an autumn night a local stamp means."""
+guessed by the row."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,15 @@ UNITS = {"unix": "s", "unix_ms": "ms"}  # seconds and milliseconds since 1970, o
 DATES = [f"%{a}{sep}%{b}{sep}%{c}" for sep in "/.-" for a, b, c in ("dmY", "mdY", "dmy", "mdy", "ymd")]
 DATES += ["%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y"]
 TIMES = ["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %H.%M", " %H"]
-FORMATS = [date + time for date, time in product(DATES, TIMES)]
+SHORT = ["%b %y", "%B %y", "%b-%y"]  # the number may be a day, unless one of them can't be
+MONTHS = ["%m/%Y", "%m.%Y", "%m-%Y", "%b %Y", "%B %Y", "%b-%Y", *SHORT]
+FORMATS = [*(date + time for date, time in product(DATES, TIMES)), *MONTHS, "%G-W%V-%u"]
+UNUSUAL = ["%Y%m", "%d%m%Y", "%y%m%d", "%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d %H%M", "%m-%d %H:%M", "%Y-%j"]  # when named
+GERMAN = {"Januar": "Jan", "Jänner": "Jan", "Februar": "Feb", "März": "Mar", "Mär": "Mar", "Mrz": "Mar", "Mai": "May"}
+GERMAN |= {"Juni": "Jun", "Juli": "Jul", "Sept": "Sep", "Okt": "Oct", "Oktober": "Oct", "Dez": "Dec", "Dezember": "Dec"}
+WORD = r"\b([A-Za-zä]{3,9})\b\.?"
+WEEK = r"^(\d{4})-?W(\d\d)$"  # an ISO week, which begins on Monday
+LOST = r"\d{4}\.\d"  # 2024.1: January, or October that a program took for a number
 RANGE = r"^(.*[\d)])(?:\s+[-–]\s+|(?<=:\d\d)-(?=\d\d:)).*$"  # 01.01.2024 00:00 - 01.01.2024 01:00, 00:00-00:15
 LATE = r"^(.*[ T])24(:00(?::00)?)$"  # 24:00 is the midnight that follows
 MARKED = r"^(.*[ T]\d{1,2})([AB])((?::\d\d)*)$"  # 2A:00 and 2B:00, the first and the second hour of that name
@@ -193,7 +202,7 @@ class Stamps:
                     f"{row + 1} may be {a} or {b}: name the format, data.dates='{first}' or data.dates='{name}'",
                     "ambiguous-date",
                 )
-        stamps = pd.DatetimeIndex(found[first])
+        stamps = pd.DatetimeIndex(found[first], copy=False)
         if None in self.zones and len(self.zones) > 1:
             raise Refusal(
                 f"{self.source}, column '{self.name}': some times have a UTC offset and some have none", "mixed-offsets"

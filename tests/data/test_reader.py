@@ -19,6 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forecast.config import CONF
+from forecast.data import lines
+from forecast.data.manner import Manner
 from forecast.data.reader import read
 from forecast.data.table import table
 from forecast.error import Refusal
@@ -238,3 +240,27 @@ def test_parquet_and_zstandard_are_read_as_csv_is(tmp_path):
     assert tables[0]["unique_id"].cat.categories.tolist() == ["007", "NA"]
     pd.testing.assert_frame_equal(tables[1], tables[0], check_exact=True)
     pd.testing.assert_frame_equal(tables[2], tables[0], check_exact=True)
+
+
+def checked(content: bytes, names: tuple[str, ...], size: int) -> tuple[bytes, int] | str:
+    """What passes the check of lines, in blocks of a size, and the line after it; or the code of the refusal."""
+    blocks = (content[i : i + size] for i in range(0, len(content), size))
+    found = lines.Lines(blocks, Manner("utf-8", ",", ".", None, 1, names), "my.csv")
+    try:
+        return b"".join(iter(found.read, b"")), found.line
+    except Refusal as refusal:
+        return refusal.code
+
+
+cells = st.lists(st.sampled_from(["1", "", "2.5", '"a"', '"a,b"', '"a\nb"', '"', "\0"]), min_size=1, max_size=3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(cells.map(",".join), max_size=12), st.integers(1, 2), st.integers(1, 9), st.booleans())
+def test_lines_are_checked_alike_by_their_shape_and_one_by_one(rows, width, size, ended):
+    content = ("\n".join(["a,b"[: 2 * width - 1], *rows]) + "\n" * ended).encode()
+    names = ("a", "b")[:width]
+    with pytest.MonkeyPatch.context() as patch:
+        quick = checked(content, names, size)
+        patch.setattr(lines.Lines, "alike", lambda self, block: False)
+        assert checked(content, names, size) == quick
