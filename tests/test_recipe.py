@@ -131,11 +131,13 @@ def test_short_series_are_left_out_and_named(caplog):
     assert short not in set(made.predict()["unique_id"])
 
 
-def test_gaps_longer_than_the_limit_are_refused():
+@pytest.mark.parametrize("empty", [range(50, 50), range(50, 57), range(52, 55)])
+def test_gaps_longer_than_the_limit_are_refused_be_they_stamps_or_cells(empty):
     data = frame()
-    data = data.drop(index=range(50, 57))
+    data.loc[list(empty), "y"] = np.nan
+    data = data.drop(index=[i for i in range(50, 57) if i not in empty])
     fitted(data, "data.max_gap=7")
-    with pytest.raises(Refusal, match=r"7 stamps are missing after .* more than data.max_gap=6; 1 gaps") as refusal:
+    with pytest.raises(Refusal, match=r"7 steps have no 'y' after .* more than data.max_gap=6; 1 gaps") as refusal:
         fitted(data, "data.max_gap=6")
     assert refusal.value.code == "long-gap"
 

@@ -24,7 +24,8 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     from forecast import artifact
     from forecast.board.summary import summary
     from forecast.config import CONF, composed
-    from forecast.data import card, reader, table
+    from forecast.data import reader, suggestion, table
+    from forecast.data import season as seasons
     from forecast.data import grid as grids
     from forecast.error import Refusal
 
@@ -42,10 +43,10 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     grid = grids.grid(checked, 0)
     data["split"] = dated(grid, data)
     borders = grid.borders(data["split"], data["split_each"])
-    advice = card.suggested(grid, borders)
+    advice = suggestion.suggested(grid, borders)
     if advice is None:
         raise Refusal(
-            f"{path}: too short: train, val and test have {card.parts(grid, borders)} rows, a forecast of a single "
+            f"{path}: too short: train, val and test have {suggestion.parts(grid, borders)} rows, a forecast of a single "
             "step needs 4, 1 and 1; change data.split, or come back with more rows",
             "too-short",
         )
@@ -62,7 +63,7 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     usual = composed("train")
     sizes = [f"{key}={advice[key]}" for key in ("horizon", "context") if advice[key] != usual[key]]
     command = " ".join([*command, f"data={name}", *sizes])
-    found = card.strengths(grid, borders[0])
+    found = seasons.strengths(grid, borders[0])
     rest = [str(x) for x in frame.columns if x not in taken(data) and frame[x].dtype.kind == "f"]
     comments = {**usual_comments(CONF / "data" / "csv.yaml"), **remarks(data, found, rest)}
     text = "\n".join(lines(data, composed("train", ["data=csv"])["data"], comments))

@@ -1,23 +1,19 @@
 """Table and grid -> data card: what is worth knowing about a data set before training, as plain types."""
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from forecast.data.clock import DAY, Clock
-from forecast.data.grid import Borders, Edge, Grid
-from forecast.data.scaler import naive_error
+from forecast.data.clock import Clock
+from forecast.data.grid import Borders, Grid
+from forecast.data.season import strengths
+from forecast.data.suggestion import suggested
 from forecast.data.table import Table
 
 FEW, WORST = 10, 5  # up to FEW series are listed one by one, of more the WORST
-SAMPLE, ROWS = 100, 200_000  # seasons are measured on so many series, evenly spread, and the last rows of each
 FAR = 3.5 / 0.6745  # median absolute deviations (B. Iglewicz, D. Hoaglin, How to Detect and Handle Outliers, 1993)
-LONGEST = 96  # steps of a suggested horizon, a day of quarter hours: recurrent cells are slow on longer windows
-MULTIPLES = 7  # horizons of a suggested context
-LAGS = 24  # of the steps of a horizon at most so many are looked at to judge a season
 
 
 def card(data: Mapping[str, Any], read: int, checked: Table, grid: Grid, borders: Borders) -> dict[str, Any]:
@@ -27,7 +23,7 @@ def card(data: Mapping[str, Any], read: int, checked: Table, grid: Grid, borders
     a series' last value (the known future) are not counted. Seasons are measured on train rows.
     """
     layout, clock = grid.layout, grid.layout.clock
-    lengths = seen(grid)
+    lengths = grid.seen
     each = measured(grid, lengths)
     constant = (each["min"] == each["max"]) & (each["observed"] > 1)
     ranks = each.assign(constant=constant, empty=each["observed"] == 0)
@@ -69,12 +65,6 @@ def card(data: Mapping[str, Any], read: int, checked: Table, grid: Grid, borders
 
 
 SHARES = ("zeros", "negative", "outliers")
-
-
-def seen(grid: Grid) -> np.ndarray:
-    """Rows of each series up to its last value [series]."""
-    some = np.where((~np.isnan(grid.y)).any(1), np.arange(1, len(grid.y) + 1), 0)
-    return np.maximum(np.maximum.reduceat(some, grid.offsets[:-1]) - grid.offsets[:-1], 0)
 
 
 def within(grid: Grid, lengths: np.ndarray) -> np.ndarray:
@@ -152,158 +142,10 @@ def written(clock: Clock, ordinal: int) -> str:
     return stamp.isoformat(sep=" ", timespec="auto" if clock.unit[1] % 60_000_000_000 else "minutes")
 
 
-def seasons(clock: Clock) -> dict[str, int]:
-    """The steps of a day, a week and a year, where they are whole (a year: about) and two at least."""
-    kind, length, _ = clock.unit
-    if kind == "B":
-        return {"week": 5, "year": 261}
-    if kind == "M":
-        return {"year": 12 // length} if length < 12 and 12 % length == 0 else {}
-    periods = {"day": DAY, "week": 7 * DAY, "year": 365 * DAY + DAY // 4}
-    return {
-        name: round(period / length)
-        for name, period in periods.items()
-        if period >= 2 * length and (name == "year" or period % length == 0)
-    }
-
-
-def trained(grid: Grid, until: Edge) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Values before the number `until` of the clock, and steps of their local clock, of a sample of the series."""
-    channels = grid.y.shape[1]
-    every = len(grid.names) * channels
-    counts = np.clip(until - grid.first, 0, grid.lengths)
-    result = []
-    for number in np.unique(np.linspace(0, every - 1, min(every, SAMPLE)).astype("int64")).tolist():
-        series, channel = divmod(number, channels)
-        begin, first, count = int(grid.offsets[series]), int(grid.first[series]), int(counts[series])
-        left = max(0, count - ROWS)
-        steps = grid.layout.clock.steps(np.arange(first + left, first + count))
-        result.append((grid.y[begin + left : begin + count, channel], steps))
-    return result
-
-
-def strengths(grid: Grid, until: Edge) -> dict[str, dict[str, Any]]:
-    """Steps and strength of the day, the week and the year: the mean of the series that have three of them.
-
-    Where a step is shorter than a day, the week and the year are those of the daily means, so that each says
-    something of its own.
-    """
-    known, sample = seasons(grid.layout.clock), trained(grid, until)
-    result = {}
-    for name, steps in known.items():
-        day = known.get("day", 1) if name != "day" else 1
-        found = [strength(*averaged(y, clock, day), round(steps / day)) for y, clock in sample]
-        found = [x for x in found if not np.isnan(x)]
-        result[name] = {"steps": steps, "strength": float(np.mean(found)) if found else None}
-    return result
-
-
-def averaged(y: np.ndarray, clock: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means of so many steps, and their number."""
-    if steps == 1:
-        return y, clock
-    means = pd.Series(y).groupby(clock // steps).mean()
-    return means.to_numpy(), means.index.to_numpy()
-
-
-def strength(y: np.ndarray, clock: np.ndarray, season: int) -> float:
-    """Strength of a season, 0 to 1: 1 - Var(R) / Var(S + R), each by its degrees of freedom, so that noise has 0.
-
-    S is the mean of each phase after the trend, a centred moving average of a season, is taken off; R is what is
-    left (X. Wang, K. Smith, R. Hyndman, Characteristic-based clustering for time series data, 2006). NaN for less
-    than three seasons.
-    """
-    half, rows = season // 2, len(y)
-    if rows < 3 * season:
-        return np.nan
-    there = ~np.isnan(y)
-    level = y[there].mean() if there.any() else 0.0
-
-    def windowed(x: np.ndarray) -> np.ndarray:
-        """Sums of the season around each row; of an even one both ends count half."""
-        sums = np.concatenate(([0.0], np.cumsum(x)))
-        around = sums[2 * half + 1 :] - sums[: -2 * half - 1]
-        return around if season % 2 else around - (x[: rows - 2 * half] + x[2 * half :]) / 2
-
-    total, count = windowed(np.where(there, y - level, 0.0)), windowed(there.astype("float64"))
-    inner = slice(half, rows - half)
-    used = there[inner] & (count >= season / 2)
-    rest = (y[inner] - level)[used] - total[used] / count[used]
-    phase = clock[inner][used] % season
-    sizes = np.bincount(phase, minlength=season)
-    profile = np.bincount(phase, rest, minlength=season) / np.maximum(sizes, 1)
-    free = len(rest) - np.count_nonzero(sizes)
-    if free < 1:
-        return np.nan
-    whole = rest.var(ddof=1)
-    if whole <= 1e-24 * level**2:
-        return 0.0
-    return max(0.0, 1 - float(np.square(rest - profile[phase]).sum() / free / whole))
-
-
-def suggested(grid: Grid, borders: Borders) -> dict[str, int] | None:
-    """Season, horizon and context to begin with, or None for data too short for any.
-
-    The horizon is a day of shorter steps (LONGEST at most), else that of the M4 competition (S. Makridakis et al.,
-    2020; two weeks of days, 13 weeks, 18 months, 8 quarters, 6 years); it has room in val and test and four times in
-    train. The season is the one, of which train has three, whose seasonal naive forecast errs least over the horizon
-    on train rows; 1 means that repeating the last value is better than any. A year counts where a step is a week or
-    longer. The context is MULTIPLES horizons (B. Oreshkin et al., N-BEATS, 2020, take 2 to 7), or as many as fill
-    half of train with their horizon, and a season at least, if that is not longer than MULTIPLES horizons.
-    """
-    train, val, test = parts(grid, borders)
-    horizon = min(usual(grid.layout.clock), val, test, train // 4)
-    if horizon < 1:
-        return None
-    known = seasons(grid.layout.clock)
-    tried = [1, *(steps for name, steps in known.items() if (name != "year" or len(known) == 1) and 3 * steps <= train)]
-    season = best(grid, borders[0], tried, horizon)
-    context = horizon * min(MULTIPLES, train // 2 // horizon - 1)
-    context = max(context, season) if season <= MULTIPLES * horizon else context
-    return {"season": season, "horizon": horizon, "context": context}
-
-
-def parts(grid: Grid, borders: Borders) -> tuple[int, int, int]:
-    """Rows in train, val and test of the series that has most in val and test."""
-    lengths = seen(grid)
-    ends = grid.first + lengths
-    edges = [grid.first.min(), *borders[:2], ends.max() if borders[2] is None else borders[2]]
-    train, val, test = (
-        np.maximum(np.minimum(ends, end) - np.maximum(grid.first, begin), 0) for begin, end in pairwise(edges)
-    )
-    chosen = np.lexsort((train, np.minimum(val, test)))[-1]
-    return int(train[chosen]), int(val[chosen]), int(test[chosen])
-
-
-def usual(clock: Clock) -> int:
-    """The horizon that people ask for at this frequency."""
-    kind, length, _ = clock.unit
-    if kind == "B":
-        return 10
-    if kind == "M":
-        return {1: 18, 3: 8}.get(length, 6)
-    span = DAY if length < DAY else 14 * DAY if length < 7 * DAY else 13 * 7 * DAY
-    return min(LONGEST, max(1, round(span / length)))
-
-
-def best(grid: Grid, until: Edge, tried: list[int], horizon: int) -> int:
-    """The season whose naive forecast errs least, relative to repeating the last value, on average over series."""
-    ahead = np.unique(np.linspace(1, horizon, min(horizon, LAGS)).astype("int64"))
-    lags = [np.unique(-(-ahead // season) * season, return_counts=True) for season in tried]
-    ratios = []
-    for y, _ in trained(grid, until):
-        errors = np.array(
-            [np.average([naive_error(y[:, None], lag)[0] for lag in each], weights=counts) for each, counts in lags]
-        )
-        if errors[0] > 0 and not np.isnan(errors).any():
-            ratios.append(errors / errors[0])
-    return tried[int(np.argmin(np.mean(ratios, 0)))] if ratios else 1
-
-
 def shown(grid: Grid, count: int) -> pd.DataFrame:
     """The first series up to their last value, as `unique_id, ds, y`: what is drawn."""
     channels = grid.y.shape[1]
-    lengths = np.maximum(seen(grid), 1)
+    lengths = np.maximum(grid.seen, 1)
     blocks = []
     for number in range(min(count, len(grid.names) * channels)):
         series, channel = divmod(number, channels)

@@ -1,7 +1,5 @@
 """What stands in the place of missing values: something that was seen before them."""
 
-from itertools import pairwise
-
 import numpy as np
 
 
@@ -15,7 +13,7 @@ def filled(
     if fill == "zero":
         return np.where(observed, values, 0.0), observed
     if fill == "season":
-        values = np.concatenate([by_phase(values[a:b], season) for a, b in pairwise(offsets)])
+        values = np.take_along_axis(values, earlier(~np.isnan(values), offsets, season), 0)
     seen = last_seen(~np.isnan(values), offsets)
     return np.where(seen >= 0, np.take_along_axis(values, np.maximum(seen, 0), 0), before), observed
 
@@ -26,10 +24,14 @@ def last_seen(observed: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return np.where(seen >= np.repeat(offsets[:-1], np.diff(offsets))[:, None], seen, -1)
 
 
-def by_phase(values: np.ndarray, season: int) -> np.ndarray:
-    """One series with the last value of the same phase of the season in the place of missing ones."""
-    rows, columns = values.shape
-    padded = np.pad(values, ((0, -rows % season), (0, 0)), constant_values=np.nan)
-    where = np.where(np.isnan(padded), -1, np.arange(len(padded))[:, None]).reshape(-1, season, columns)
-    seen = np.maximum.accumulate(where, 0).reshape(len(padded), columns)[:rows]
-    return np.where(seen >= 0, np.take_along_axis(values, np.maximum(seen, 0), 0), np.nan)
+def earlier(observed: np.ndarray, offsets: np.ndarray, season: int) -> np.ndarray:
+    """The row itself where observed, else whole seasons before it in the same series, up to one that is (or the first).
+
+    Each round doubles the way back.
+    """
+    rows = np.arange(len(observed))[:, None]
+    first = rows < np.repeat(offsets[:-1] + season, np.diff(offsets))[:, None]
+    back = np.where(observed | first, rows, rows - season)
+    while not np.array_equal(further := np.take_along_axis(back, back, 0), back):
+        back = further
+    return back

@@ -49,6 +49,12 @@ class Grid:
         return np.diff(self.offsets) - self.ahead
 
     @property
+    def seen(self) -> np.ndarray:
+        """Rows of each series up to its last value."""
+        some = np.where((~np.isnan(self.y)).any(1), np.arange(1, len(self.y) + 1), 0)
+        return np.maximum(np.maximum.reduceat(some, self.offsets[:-1]) - self.offsets[:-1], 0)
+
+    @property
     def ordinals(self) -> np.ndarray:
         """The clock's number of each row."""
         return np.arange(self.offsets[-1]) + np.repeat(self.first - self.offsets[:-1], np.diff(self.offsets))
@@ -119,15 +125,12 @@ def grid(table: Table, ahead: int) -> Grid:
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     ends = np.append(starts[1:], len(codes)) - 1
     first, lengths = ordinals[starts], ordinals[ends] - ordinals[starts] + 1
-    gaps = int(lengths.sum() - len(frame))
     if lengths.sum() > SPARSE * len(frame) + 1000:
         raise Refusal(
-            f"{table.source}: on a grid of {layout.clock.freq} {gaps} of {lengths.sum()} rows would be empty; "
+            f"{table.source}: on a grid of {layout.clock.freq} {lengths.sum() - len(frame)} of {lengths.sum()} rows would be empty; "
             "is data.freq right?",
             "gap",
         )
-    if gaps:
-        log.info("%s: %d stamps were missing; their values count as missing", table.source, gaps)
     offsets = np.concatenate(([0], np.cumsum(lengths + ahead)))
     rows = offsets[codes] + ordinals - first[codes]
 

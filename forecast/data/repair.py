@@ -45,7 +45,10 @@ def resampled(long: pd.DataFrame, clock: Clock, how: str, targets: tuple[str, ..
         turn = np.arange(len(taken)) - np.repeat(np.cumsum(times) - times, times)
         result = long.iloc[taken].reset_index(drop=True)
         result["ds"] = stamps[taken] + pd.to_timedelta(turn * clock.unit[1], unit="ns")
-        log.info("%s: resampled to %s by repeat: %d rows became %d", source, clock.freq, len(long), len(result))
+        log.info(
+            "%s: resampled to %s by repeat: %d rows became %d; the first step of each has a mean that is measured when "
+            "the last is over", source, clock.freq, len(long), len(result),
+        )  # fmt: skip
         return result
     number = clock.opening.ordinals(stamps)
     parts = long.assign(step=number, covered=length).groupby(["unique_id", "step"], observed=True, sort=True)

@@ -134,7 +134,7 @@ def learn(grid: Grid, until: int | np.ndarray, data: Mapping[str, Any]) -> Stati
     for name in (x for x in (*layout.past, *layout.future) if x in grid.labels):
         seen = np.unique(covariates.pop(name))
         categories[name] = tuple(grid.labels[name][int(code)] for code in seen[~np.isnan(seen)])
-    seasonal = np.stack([np.full(grid.y.shape[1], np.nan), *(naive_error(grid.y[part], season) for part in parts)])
+    seasonal = np.insert(naive_error(grid.y, starts, ends, season), 0, np.nan, 0)
     return Statistics(
         kind=kind,
         names=grid.names,
@@ -240,10 +240,15 @@ def column(values: np.ndarray) -> tuple[float, float]:
     return float(np.nan_to_num(loc[0])), float(scale[0])
 
 
-def naive_error(y: np.ndarray, season: int) -> np.ndarray:
-    """Mean absolute difference to the value a season before [c], over the rows where both are observed."""
-    if len(y) <= season:
-        return np.full(y.shape[1], np.nan)
-    error = np.abs(y[season:] - y[:-season])
-    count = (~np.isnan(error)).sum(0)
-    return np.where(count > 0, np.nansum(error, 0) / np.maximum(count, 1), np.nan)
+def naive_error(y: np.ndarray, starts: np.ndarray, ends: np.ndarray, season: int) -> np.ndarray:
+    """Mean absolute difference to the value a season before [series c], over the rows where both are observed.
+
+    The rows of each series go from its start to its end; NaN where it has no such pair.
+    """
+    error = np.full((len(y) + 1, y.shape[1]), np.nan)  # a span may begin where the rows end
+    error[season:-1] = np.abs(y[season:] - y[:-season])
+    begins = np.minimum(starts + season, ends)
+    spans = np.column_stack((begins, ends)).ravel()
+    count, total = (np.add.reduceat(x, spans)[::2] for x in (~np.isnan(error), np.nan_to_num(error)))
+    there = (count > 0) & (begins < ends)[:, None]
+    return np.where(there, total / np.maximum(count, 1), np.nan)

@@ -13,10 +13,12 @@ from forecast import config
 from forecast.contract import Window
 from forecast.data import grid as grids
 from forecast.data import panel, scaler, table
-from forecast.data.card import FEW, SAMPLE, WORST, card, parts, seasons, shown, strength, suggested
+from forecast.data.card import FEW, WORST, card, shown
 from forecast.data.clock import Clock
 from forecast.data.grid import Borders, Grid
 from forecast.data.module import SeriesDataModule
+from forecast.data.season import SAMPLE, seasons, strength
+from forecast.data.suggestion import parts, suggested
 from forecast.data.table import Table
 
 CSV = config.composed("train", ["data=csv"])["data"]

@@ -268,8 +268,11 @@ def test_the_naive_error_is_the_mean_seasonal_difference_of_the_train_rows():
 
 
 def test_the_naive_error_of_a_series_no_longer_than_a_season_is_unknown():
-    assert np.isnan(naive_error(np.arange(6.0)[:, None], 6)).all()
-    assert naive_error(np.arange(7.0)[:, None], 6).tolist() == [6.0]
+    y = np.array([0, 1, 2, 3, 4, 5, 0, 2, 4, 6, 8, 10, 12, np.nan, 1, 1, 1, 1, 1])[:, None]
+    starts, ends = np.array([0, 6, 13, 14]), np.array([6, 13, 13, 19])
+    np.testing.assert_equal(naive_error(y, starts, ends, 6), [[np.nan], [12.0], [np.nan], [np.nan]])
+    np.testing.assert_equal(naive_error(y, starts, ends, 2), [[2.0], [4.0], [np.nan], [0.0]])
+    np.testing.assert_equal(naive_error(y, starts, ends, 30), np.full((4, 1), np.nan))
 
 
 def test_the_season_is_the_given_one_or_that_of_the_frequency():
