@@ -24,9 +24,9 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     from forecast import artifact
     from forecast.board.summary import summary
     from forecast.config import CONF, composed
+    from forecast.data import grid as grids
     from forecast.data import reader, suggestion, table
     from forecast.data import season as seasons
-    from forecast.data import grid as grids
     from forecast.error import Refusal
 
     given = str(config["path"] or config["data"]["path"] or "")
@@ -46,8 +46,8 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     advice = suggestion.suggested(grid, borders)
     if advice is None:
         raise Refusal(
-            f"{path}: too short: train, val and test have {suggestion.parts(grid, borders)} rows, a forecast of a single "
-            "step needs 4, 1 and 1; change data.split, or come back with more rows",
+            f"{path}: too short: train, val and test have {suggestion.parts(grid, borders)} rows, a forecast of a "
+            "single step needs 4, 1 and 1; change data.split, or come back with more rows",
             "too-short",
         )
     layout, season = grid.layout, data["season"] or advice["season"]

@@ -127,8 +127,8 @@ def grid(table: Table, ahead: int) -> Grid:
     first, lengths = ordinals[starts], ordinals[ends] - ordinals[starts] + 1
     if lengths.sum() > SPARSE * len(frame) + 1000:
         raise Refusal(
-            f"{table.source}: on a grid of {layout.clock.freq} {lengths.sum() - len(frame)} of {lengths.sum()} rows would be empty; "
-            "is data.freq right?",
+            f"{table.source}: on a grid of {layout.clock.freq} {lengths.sum() - len(frame)} of {lengths.sum()} rows "
+            "would be empty; is data.freq right?",
             "gap",
         )
     offsets = np.concatenate(([0], np.cumsum(lengths + ahead)))

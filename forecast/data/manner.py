@@ -6,13 +6,14 @@ What is found is said in the log; what is named in `data` is taken; what can't b
 import codecs
 import csv
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from forecast.data.column import NAMELESS, candidates, dates
+from forecast.data.column import MISSING, NAMELESS, candidates, dates
 from forecast.error import Refusal
 
 log = logging.getLogger(__name__)
@@ -70,12 +71,30 @@ def found(head: bytes, whole: bool, data: Mapping[str, Any], source: str) -> tup
     if twice:
         raise Refusal(f"{source}: two columns are called '{twice[0]}'; rename one", "duplicate-column")
     names = [name or f"{NAMELESS} {i}" for i, name in enumerate(names)]
+    under = 0 if data["start"] is not None else units(rows[top + 1 : top + 5], names)
+    if under:
+        text = ", ".join(map(repr, filter(None, rows[top + 1])))
+        log.info("%s: lines under the names without numbers, such as units, are left out (%d): %s", source, under, text)
+    top += under
     if delimiter != ",":
         log.info("%s: cells are separated by %r", source, delimiter)
     below = [
         row for row in csv.reader(lines[top + 1 : top + 1 + SAMPLE], delimiter=delimiter) if len(row) == len(names)
     ]
     return Manner(encoding, delimiter, ".", None, top + 1, tuple(names)), pd.DataFrame(below, columns=names, dtype=str)
+
+
+def units(rows: Sequence[Sequence[str]], names: Sequence[str]) -> int:
+    """How many lines hold units or other words over the first with numbers and dates: none of either, as it has."""
+
+    def typed(cell: str) -> bool:
+        return bool(re.search(r"^\W*\d|\d\d", cell)) and cell.strip() != "1"  # which may be a unit
+
+    count = next((i for i, row in enumerate(rows) if any(map(typed, row))), 0)
+    if any(len(row) != len(names) for row in rows[: count + 1]):
+        return 0
+    over = [{cell for cell, below in zip(row, rows[count], strict=True) if typed(below)} for row in rows[:count]]
+    return count if all(cells - set(MISSING) for cells in over) else 0
 
 
 def decoded(head: bytes, named: str | None, source: str) -> tuple[str, str]:

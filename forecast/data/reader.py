@@ -16,7 +16,7 @@ from forecast.data.clock import Clock, phased
 from forecast.data.column import EXACT, MISSING, candidates, id_column, require, roles, time_columns
 from forecast.data.lines import Lines, opened, transcoded
 from forecast.data.manner import Manner, found, numeric
-from forecast.data.stamp import MARK, Stamps, extended, joined
+from forecast.data.stamp import MARK, Stamps, extended
 from forecast.error import Refusal
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,8 @@ def read(path: str | Path, data: Mapping[str, Any]) -> pd.DataFrame:
     time, series = time_columns(first, data["time"], source), id_column(first, data["id"])
     words = {*time, *data["static"], *data["categorical"], *(x for x in (series, data["issued"]) if x)}
     require(first, [*roles(data), *words], source)
-    return tried(columns, Plan(source, data, manner, time, words, candidates(first, words, data)), first)
+    stamps = time[:1] if data["stamp"] == "count" else time
+    return tried(columns, Plan(source, data, manner, stamps, words, candidates(first, words, data)), first)
 
 
 def tried(make: Callable[[Plan, bool], pd.DataFrame], plan: Plan, first: pd.DataFrame) -> pd.DataFrame:
@@ -73,15 +74,14 @@ def tried(make: Callable[[Plan, bool], pd.DataFrame], plan: Plan, first: pd.Data
 def columns(plan: Plan, plain: bool) -> pd.DataFrame:
     """All rows. `plain`: pandas reads the numbers; else each cell is read as text first, so that it can be named."""
     source, data, name = plan.source, plan.data, " ".join(plan.time)
-    stamps = Stamps(name, source, data["dates"], data["tz"] is not None)
+    stamps = Stamps(name, source, data)
     numbers = {column: np.empty(0) for column in plan.wanted if column not in {*plan.time, *plan.words}}
     words: dict[str, list[pd.Series]] = {column: [] for column in plan.wanted if column in plan.words - {*plan.time}}
     row = 0
     with opened(source) as raw:
         lines = Lines(transcoded(raw, plan.manner, source), plan.manner, source)
         for piece in pieces(plan, lines, plain):
-            when = [piece[column] for column in plan.time]
-            stamps.add(joined(*when) if len(when) > 1 else when[0], row + 1)
+            stamps.add([piece[column] for column in plan.time], row + 1)
             for column, parts in words.items():
                 parts.append(piece[column].astype("category"))  # of text: as a dtype of read_csv it merges 1 and 1.0
             for column in list(numbers):

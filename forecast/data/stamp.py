@@ -14,15 +14,17 @@ from forecast.error import Refusal
 
 ISO = "ISO8601"
 UNITS = {"unix": "s", "unix_ms": "ms"}  # seconds and milliseconds since 1970, only when named
+SINCE = {"unix": r"\d{9,10}", "unix_ms": r"\d{12,13}"}  # what they look like since 1973
 DATES = [f"%{a}{sep}%{b}{sep}%{c}" for sep in "/.-" for a, b, c in ("dmY", "mdY", "dmy", "mdy", "ymd")]
 DATES += ["%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y"]
 TIMES = ["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %H.%M", " %H"]
 SHORT = ["%b %y", "%B %y", "%b-%y"]  # the number may be a day, unless one of them can't be
 MONTHS = ["%m/%Y", "%m.%Y", "%m-%Y", "%b %Y", "%B %Y", "%b-%Y", *SHORT]
 FORMATS = [*(date + time for date, time in product(DATES, TIMES)), *MONTHS, "%G-W%V-%u"]
-UNUSUAL = ["%Y%m", "%d%m%Y", "%y%m%d", "%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d %H%M", "%m-%d %H:%M", "%Y-%j"]  # when named
-GERMAN = {"Januar": "Jan", "Jänner": "Jan", "Februar": "Feb", "März": "Mar", "Mär": "Mar", "Mrz": "Mar", "Mai": "May"}
-GERMAN |= {"Juni": "Jun", "Juli": "Jul", "Sept": "Sep", "Okt": "Oct", "Oktober": "Oct", "Dez": "Dec", "Dezember": "Dec"}
+UNUSUAL = ["%Y%m", "%m%Y", "%d%m%Y", "%y%m%d", "%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d %H%M", "%Y-%j"]  # only when named
+GERMAN = {"Januar": "Jan", "Jänner": "Jan", "Februar": "Feb", "März": "Mar", "Mär": "Mar", "Mrz": "Mar", "April": "Apr",
+          "Mai": "May", "Juni": "Jun", "Juli": "Jul", "August": "Aug", "Sept": "Sep", "September": "Sep", "Okt": "Oct",
+          "Oktober": "Oct", "November": "Nov", "Dez": "Dec", "Dezember": "Dec"}  # fmt: skip
 WORD = r"\b([A-Za-zä]{3,9})\b\.?"
 WEEK = r"^(\d{4})-?W(\d\d)$"  # an ISO week, which begins on Monday
 LOST = r"\d{4}\.\d"  # 2024.1: January, or October that a program took for a number
@@ -35,7 +37,10 @@ WINTER = ("CET", "GMT", "WET", "EET", "EST", "CST", "MST", "PST")
 OFFSET = r"(?:Z|[+-]\d\d:?\d\d)$"
 REGULAR = rb"(\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?)((?<=:\d\d)(?:Z|[+-]\d\d:\d\d))?"
 HOUR = r"\d{1,2}[AB]?"
+UNITS_ROW = "; if it is a row of units, delete it"
 FIRST, LAST = np.datetime64("1678", "s"), np.datetime64("2262", "s")  # what nanoseconds can count
+MINUTE = 60_000_000_000  # nanoseconds
+HOURLY = 60 * MINUTE
 SEEN = 200  # rows that a format has to read to be tried on all
 MARK = "(first or second)"  # name of the column that says which of two equal hours is meant: 1, 2, or 0 for unsaid
 
@@ -43,19 +48,22 @@ MARK = "(first or second)"  # name of the column that says which of two equal ho
 class Stamps:
     """The stamps of a column that comes in pieces: every format is kept as long as it reads all of them."""
 
-    def __init__(self, name: str, source: str, formats: str | Sequence[str] | None, zoned: bool = False):
-        self.name, self.source, self.zoned = name, source, zoned
-        self.named = [formats] if isinstance(formats, str) else list(formats or ())
+    def __init__(self, name: str, source: str, data: Mapping[str, Any]):
+        self.name, self.source, self.zoned = name, source, data["tz"] is not None
+        self.named = [data["dates"]] if isinstance(data["dates"], str) else list(data["dates"] or ())
+        self.turned = opening(data) > 0  # 24:00 is then the midnight of a date that ends after it
+        self.times = set[str]()  # of day, that have a column of their own
         self.alive: dict[str, np.ndarray] | None = None
         self.marks = np.empty(0, "int8")
         self.zones: set[str | None] = set()
         self.midnights = 0  # cells that say 24:00
 
-    def add(self, cells: pd.Series, line: int) -> None:
-        """Reads a piece, text or bytes, whose first cell stands in this line.
+    def add(self, columns: Sequence[pd.Series], line: int) -> None:
+        """Reads a piece of one column, text or bytes, or of date and time of day; its first cell stands in this line.
 
         Raises Refusal for a cell that no format reads, ValueError if bytes may have been cut.
         """
+        cells = columns[0] if len(columns) == 1 else self.joined(*columns)
         if cells.dtype.kind == "S":
             written = cells.to_numpy()
             if len(written) and not self.named and (self.alive is None or set(self.alive) == {ISO}):
@@ -70,7 +78,8 @@ class Stamps:
         text = cells.astype("str").str.strip()
         empty = (text.isna() | (text == "")).to_numpy()
         if empty.any():
-            raise Refusal(f"{self.at(line + int(empty.argmax()))}: the time is missing", "bad-time")
+            row = line + int(empty.argmax())
+            raise Refusal(f"{self.at(row)}: the time is missing{UNITS_ROW if row == 1 else ''}", "bad-time")
         if self.named and not set(self.named) - set(UNITS):
             self.alive = {"named": extended((self.alive or {}).get("named"), self.since(text, line))}
             self.marks = extended(self.marks, np.zeros(len(text), "int8"))
@@ -86,6 +95,13 @@ class Stamps:
             self.refuse(text, row, line)
         self.alive = {name: extended(self.alive[name], results[name][0]) for name in results if name not in bad}
         self.marks = extended(self.marks, next(marks for name, (_, marks) in results.items() if name not in bad))
+
+    def joined(self, date: pd.Series, time: pd.Series) -> pd.Series:
+        """One column of a date and a time of day; a time that is a bare hour (7, 24, 2A) is a full one."""
+        time = time.astype("str").str.strip()
+        self.times |= set(time.unique())
+        bare = time.str.fullmatch(HOUR).to_numpy(bool)
+        return date.astype("str").str.strip() + " " + time.where(~bare, time + ":00")
 
     def regular(self, cells: np.ndarray) -> np.ndarray | None:
         """Instants (UTC) or local times of ISO stamps, as bytes, all written as the first; else None."""
@@ -135,7 +151,7 @@ class Stamps:
         odd = np.flatnonzero(np.isnat(values))
         if len(odd):
             clean, late, mark = mended(text.iloc[odd])
-            values[odd] = self.instants(clean, forms) + late * np.timedelta64(1, "D")
+            values[odd] = self.instants(clean, forms) + (late & (not self.turned)) * np.timedelta64(1, "D")
             marks[odd] = mark
             self.midnights += int(late.sum())
         return values, marks
@@ -163,26 +179,37 @@ class Stamps:
         if zone is not None:
             found = found.dt.tz_convert("UTC").dt.tz_localize(None)
         values = found.to_numpy()
+        if form == ISO and len(text) and len(text.iloc[0]) < len("2000-01-01"):
+            values = np.where(text.str.fullmatch(LOST), np.datetime64("NaT"), values)
         return np.where((values >= FIRST) & (values < LAST), values, np.datetime64("NaT")).astype("M8[ns]")
 
     def refuse(self, text: pd.Series, row: int, line: int) -> None:
         """Says why a cell is no stamp: it is none at all, or another format than the rows above."""
-        cell, forms = text.iloc[row], [x for x in self.named if x not in UNITS] or (ISO, *FORMATS)
-        read = [x for x in (pd.to_datetime(cell, format=form, errors="coerce") for form in forms) if pd.notna(x)]
+        cell, place = text.iloc[row], self.at(line + row)
+        read = parses(cell, [x for x in self.named if x not in UNITS] or (ISO, *FORMATS))
+        if re.fullmatch(LOST, cell) and not self.named:
+            raise Refusal(f"{place}: '{cell}' may have lost a zero: write {cell[:4]}-01 or {cell[:4]}-10", "bad-time")
         if read and not FIRST <= read[0].to_datetime64() < LAST:
-            raise Refusal(
-                f"{self.at(line + row)}: '{cell}' is outside of the years that can be counted, 1678 to 2261", "bad-time"
-            )
+            raise Refusal(f"{place}: '{cell}' is outside of the years that can be counted, 1678 to 2261", "bad-time")
         if read and not self.named:
             raise Refusal(
-                f"{self.at(line + row)}: '{cell}' is written in another way than the times above ('{text.iloc[0]}'); "
+                f"{place}: '{cell}' is written in another way than the times above ('{text.iloc[0]}'); "
                 'name the formats by data.dates=["%d/%m/%Y %H:%M"] (several are tried in turn)',
                 "mixed-dates",
             )
-        wanted = " or ".join(self.named) or "dates such as 2024-02-13, 2024-02-13 15:00 or 13.02.2024"
-        raise Refusal(
-            f"{self.at(line + row)}: '{cell}' is not a time; expected {wanted} (data.dates names a format)", "bad-time"
+        wanted = " or ".join(self.named) or (
+            "dates such as 2024-02-13, 2024-02-13 15:00, 13.02.2024, 02/2024 or 2024-W05, months in numbers, English "
+            "or German"
         )
+        hint = "data.dates names a format"
+        if not self.named:
+            may = [form for form in UNUSUAL if parses(cell, [form])]
+            may += [unit for unit, digits in SINCE.items() if re.fullmatch(digits, cell)]
+            hint += "".join(f", perhaps data.dates='{x}'" for x in may)
+        if self.hours:
+            hint += "; if numbers count the periods of a day, data.stamp=count"
+        units = UNITS_ROW if line + row == 1 and not re.search(r"\d\d", cell) else ""
+        raise Refusal(f"{place}: '{cell}' is not a time; expected {wanted} ({hint}){units}", "bad-time")
 
     def at(self, line: int) -> str:
         return f"{self.source}, row {line}, column '{self.name}'"
@@ -203,6 +230,13 @@ class Stamps:
                     "ambiguous-date",
                 )
         stamps = pd.DatetimeIndex(found[first], copy=False)
+        if first in SHORT and stamps.year.isin(range(2001, 2032)).all():
+            raise Refusal(
+                f"{self.source}, column '{self.name}': is the number of '{stamps[0]:{first}}' a year or a day? No row "
+                f"tells; if it is a year, data.dates='{first}'",
+                "ambiguous-date",
+            )
+        self.refuse_counts(stamps)
         if None in self.zones and len(self.zones) > 1:
             raise Refusal(
                 f"{self.source}, column '{self.name}': some times have a UTC offset and some have none", "mixed-offsets"
@@ -217,6 +251,38 @@ class Stamps:
             stamps = stamps.tz_localize("UTC")
             stamps = stamps.tz_convert(self.zones.pop()) if len(self.zones) == 1 else stamps
         return stamps, self.marks
+
+    @property
+    def hours(self) -> set[int]:
+        """The times of day if all of them are whole numbers."""
+        return {int(x) for x in self.times} if all(x.isdecimal() for x in self.times) else set()
+
+    def refuse_counts(self, stamps: pd.DatetimeIndex) -> None:
+        """Refuses hours that may count those of days on which clocks change, and lie an hour off as times of day."""
+        if not (given := self.hours):
+            return
+        hours = np.sort(pd.unique(stamps.asi8 // HOURLY - (0 not in given)))
+        dates, begin, count = np.unique(hours // 24, return_index=True, return_counts=True)
+        short = (count == 23) & (hours[begin + count - 1] % 24 == 22)
+        short[-1] = False  # where the file ends
+        if {0, 24} <= given or (short.any() and not self.zoned):
+            what = f"{np.datetime64(int(dates[short.argmax()]), 'D')} lacks its last hour"
+            what = "hours go from 0 to 24" if {0, 24} <= given else what
+            raise Refusal(
+                f"{self.source}, column '{self.name}': {what}; if numbers count the hours of days when clocks change, "
+                "data.stamp=count and the zone, data.tz; if an hour is missing, give it a row of empty cells",
+                "dst",
+            )
+
+
+def opening(data: Mapping[str, Any]) -> int:
+    """The time of day at which dates begin, in nanoseconds (data.day)."""
+    return 0 if data["day"] is None else Clock("min").at(data["day"], "data.day")[0] * MINUTE
+
+
+def parses(cell: str, forms: Sequence[str]) -> list[pd.Timestamp]:
+    """What a cell is in each of the formats that read it."""
+    return [x for x in (pd.to_datetime(cell, format=form, errors="coerce") for form in forms) if pd.notna(x)]
 
 
 def extended(whole: np.ndarray | None, part: np.ndarray) -> np.ndarray:
@@ -240,56 +306,7 @@ def mended(text: pd.Series) -> tuple[pd.Series, np.ndarray, np.ndarray]:
     of_year = zone[1].map({**dict.fromkeys(SUMMER, 1), **dict.fromkeys(WINTER, 2)}).fillna(0).to_numpy("int8")
     text = text.where(of_year == 0, zone[0])
     marks = np.where(of_year > 0, of_year, marks).astype("int8")
+    text = text.str.replace(WORD, lambda word: GERMAN.get(word[1].capitalize(), word[1]), regex=True)
+    text = text.str.replace(WEEK, r"\1-W\2-1", regex=True)
     late = text.str.fullmatch(LATE).to_numpy(bool)
     return text.str.replace(LATE, r"\g<1>00\2", regex=True), late, marks
-
-
-def joined(date: pd.Series, time: pd.Series) -> pd.Series:
-    """One column of a date and a time of day; a time that is a bare hour (7, 24, 2A) is a full one."""
-    time = time.astype("str").str.strip()
-    bare = time.str.fullmatch(HOUR).to_numpy(bool)
-    return date.astype("str").str.strip() + " " + time.where(~bare, time + ":00")
-
-
-def localized(
-    stamps: pd.DatetimeIndex, zone: str, series: np.ndarray, marks: np.ndarray | None, source: str
-) -> pd.DatetimeIndex:
-    """Local times as stamps of a zone.
-
-    Of an hour that a night has twice, the first is summer time: by its mark, else by the order of each series' rows.
-    Raises Refusal for a time that the clocks leave out, or an hour that is there once and has no mark.
-    """
-    days = Clock("D", zone)
-    try:
-        if (stamps == stamps.normalize()).all():  # the first moment of each, also where a night has no midnight or two
-            return days.stamps(days.ordinals(stamps))
-        there = stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), bool), nonexistent="NaT")
-    except (KeyError, ValueError, OSError):
-        raise Refusal(f"data.tz={zone}: no such time zone; expected a name such as Europe/Berlin", "config") from None
-    if there.isna().any():
-        row = int(there.isna().argmax())
-        raise Refusal(
-            f"{source}: {stamps[row]} does not exist in {zone}, where clocks go forward over it; are these stamps "
-            "really local (data.tz), or do they mark the end of an interval (data.stamp=end)?",
-            "dst",
-        )
-    double = np.flatnonzero(stamps.tz_localize(zone, ambiguous="NaT").isna())
-    if not len(double):
-        return there
-    rows = pd.DataFrame({"series": series[double], "stamp": stamps[double]})
-    turn = rows.groupby(["series", "stamp"]).cumcount().to_numpy() + 1
-    count = rows.groupby(["series", "stamp"])["stamp"].transform("size").to_numpy()
-    mark = np.zeros(len(double), "int8") if marks is None else marks[double]
-    unsaid = (mark == 0) & (count != 2)
-    if unsaid.any():
-        row = int(unsaid.argmax())
-        raise Refusal(
-            f"{source}: {rows['stamp'][row]} occurs {count[row]} times in a night that has it twice in {zone}, so that "
-            "its place is not known; leave data.tz out (then the stamps are taken as they are) or give both hours",
-            "dst",
-        )
-    falling = len(stamps) > 1 and stamps[0] > stamps[-1]
-    first = np.where(mark > 0, mark == 1, (turn == 1) != falling)
-    summer = np.ones(len(stamps), bool)
-    summer[double] = first
-    return stamps.tz_localize(zone, ambiguous=summer)

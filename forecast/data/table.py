@@ -27,6 +27,7 @@ from forecast.error import Refusal, nearest
 log = logging.getLogger(__name__)
 
 HERE = Path(__file__).resolve().parents[1]
+ISSUED = {"stamp": None, "tz": None, "day": "00:00"}  # how the times of issue are read beside those of the data
 BUNDLED = HERE / "datasets" if (HERE / "datasets").is_dir() else HERE.parent / "datasets"
 
 
@@ -122,7 +123,7 @@ def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
                 refuse_change(steps, source)
     except Refusal as error:
         raise Refusal(f"{source}: {error}" if source not in str(error) else str(error), error.code) from None
-    refuse_gaps(long, layout.clock, data["max_gap"], source)
+    gaps(long, layout, data["max_gap"], source)
     return Table(long, layout, source, vintages)
 
 
@@ -146,7 +147,7 @@ def again(frame: pd.DataFrame, layout: Layout, data: Mapping[str, Any], source: 
         numbers(frame, name, source)
     if data["resample"]:
         long = resampled(long, layout.clock, data["resample"], layout.channels, source)
-        refuse_gaps(long, layout.clock, data["max_gap"], source)
+        gaps(long, layout, data["max_gap"], source)
         return Table(long, layout, source)
     off = ~layout.clock.holds(stamps)
     if off.any():
@@ -154,7 +155,7 @@ def again(frame: pd.DataFrame, layout: Layout, data: Mapping[str, Any], source: 
             f"{source}: {stamps[off][0]} is not on the grid of the training data ({layout.clock.freq})",
             "wrong-frequency",
         )
-    refuse_gaps(long, layout.clock, data["max_gap"], source)
+    gaps(long, layout, data["max_gap"], source)
     return Table(long, layout, source, vintages)
 
 
@@ -166,7 +167,7 @@ def once(
     if layout.issued is not None:
         if data["resample"] or not layout.future:
             raise Refusal("data.issued is for the vintages of data.future, without data.resample", "config")
-        issued = instants(frame, [layout.issued], layout.id, {**data, "stamp": None, "tz": None}, None, source)
+        issued = instants(frame, [layout.issued], layout.id, {**data, **ISSUED}, None, source)
         if data["tz"] and issued.tz is None:  # of an hour that a night has twice the second, so that nothing is early
             issued = issued.tz_localize(data["tz"], ambiguous=np.zeros(len(issued), bool), nonexistent="shift_forward")
         if (issued.tz is None) != (stamps.tz is None):
@@ -213,19 +214,27 @@ def without(frame: pd.DataFrame, missing: Sequence[str | float]) -> pd.DataFrame
     return frame.assign(**{str(name): column for name, column in cells.items()})
 
 
-def refuse_gaps(long: pd.DataFrame, clock: Clock, longest: int | None, source: str) -> None:
-    """Refuses more than `longest` missing stamps in a row (rows by series and time)."""
-    if longest is None:
-        return
-    ordinals, codes = clock.ordinals(pd.DatetimeIndex(long["ds"])), long["unique_id"].cat.codes.to_numpy()
-    missing = np.where(np.diff(codes) == 0, np.diff(ordinals) - 1, 0)
-    if missing.max(initial=0) > longest:
-        row = long.iloc[int(missing.argmax())]
-        raise Refusal(
-            f"{source}: {missing.max()} stamps are missing after {row['ds']} of series '{row['unique_id']}', more than "
-            f"data.max_gap={longest}; {int((missing > longest).sum())} gaps are as long",
-            "long-gap",
-        )
+def gaps(long: pd.DataFrame, layout: Layout, longest: int | None, source: str) -> None:
+    """Says how many stamps are missing; refuses more than `longest` steps in a row that have no target."""
+    ordinals = layout.clock.ordinals(pd.DatetimeIndex(long["ds"], copy=False))
+    codes = long["unique_id"].cat.codes.to_numpy()
+
+    def missing(rows: np.ndarray | slice) -> np.ndarray:
+        same, between = np.diff(codes[rows]) == 0, np.diff(ordinals[rows]) - 1
+        return np.multiply(between, same, out=between)
+
+    if total := int(missing(slice(None)).sum()):
+        log.info("%s: %d stamps were missing; their values count as missing", source, total)
+    for name in layout.channels if longest is not None else ():
+        rows = np.flatnonzero(long[name].notna())
+        steps = missing(rows)
+        if steps.max(initial=0) > longest:
+            row = long.iloc[rows[int(steps.argmax())]]
+            raise Refusal(
+                f"{source}: {steps.max()} steps have no '{name}' after {row['ds']} of series '{row['unique_id']}', "
+                f"more than data.max_gap={longest}; {int((steps > longest).sum())} gaps are as long",
+                "long-gap",
+            )
 
 
 def indexed(frame: pd.DataFrame, source: str) -> pd.DataFrame:
@@ -293,7 +302,9 @@ def sorted_once(long: pd.DataFrame, layout: Layout, repair: str | None, source: 
     same = codes[1:] == codes[:-1]
     if ((codes[1:] < codes[:-1]) | (same & (instants[1:] < instants[:-1]))).any():
         log.info("%s: rows were not in time order and have been sorted", source)
-        order = np.lexsort((instants, codes))
+        order = np.argsort(codes, kind="stable")  # quick, and enough where only the series are mixed
+        if ((np.diff(codes[order]) == 0) & (np.diff(instants[order]) < 0)).any():
+            order = np.lexsort((instants, codes))
         long, codes, instants = long.iloc[order].reset_index(drop=True), codes[order], instants[order]
         same = codes[1:] == codes[:-1]
     twice = same & (instants[1:] == instants[:-1])
