@@ -8,14 +8,19 @@ from torch import Tensor
 
 
 class Head(ABC):
-    """`width` numbers a step and channel; `levels` are the quantiles it knows (none: a point only).
+    """`width` numbers a step and channel; `levels` are the quantiles of its forecasts (none: a point only).
 
-    `support` says which targets its law allows ("real": any shift and positive scale). Heads that learn nothing of
-    their own keep no parameters: the network makes all `width` numbers.
+    `span` is what the levels of its quantiles lie between (None: it has none).
+
+    `support` is the targets that its law knows, and so what may be done to them on their way to the head: "real" any
+    number, shifted and scaled; "positive" numbers above 0, scaled only; "count" whole numbers from 0, left as they
+    are. Other targets are for `build` to refuse; here they only give finite numbers. Heads that learn nothing of their
+    own keep no parameters: the network makes all `width` numbers.
     """
 
     width: int
     levels: tuple[float, ...] = ()
+    span: tuple[float, float] | None = (0.0, 1.0)
     support = "real"
 
     @abstractmethod

@@ -14,20 +14,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from forecast.error import Refusal
+from forecast.head._law import ascending
 from forecast.head.base import Head
 
 
 class Quantile(Head):
     def __init__(self, *, levels: Sequence[float]):
-        known = torch.tensor(list(levels))
-        if not len(levels) or not (known.diff() > 0).all() or not 0 < levels[0] <= levels[-1] < 1:
-            raise Refusal(f"head.levels={list(levels)}: expected ascending levels between 0 and 1", "config")
+        self.levels = ascending(levels)
         if not levels[0] <= 0.5 <= levels[-1]:
             raise Refusal(
                 f"head.levels={list(levels)}: the point forecast is the median, so they must span 0.5", "config"
             )
-        self.levels = tuple(levels)
-        self.width = len(levels)
+        self.width, self.span = len(levels), (levels[0], levels[-1])
         self.middle = min(range(self.width), key=lambda i: abs(levels[i] - 0.5))
 
     def known(self, params: Float[Tensor, "b h c w"]) -> Float[Tensor, "b h c w"]:

@@ -11,6 +11,9 @@ from forecast.contract import Shape
 
 
 class Last(nn.Module):
+    keeps = ("real",)
+    alike = True
+
     def __init__(self, shape: Shape):
         super().__init__()
 

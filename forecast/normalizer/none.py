@@ -8,6 +8,9 @@ from forecast.contract import Shape
 
 
 class Unchanged(nn.Module):
+    keeps = ("real", "positive", "count")
+    alike = True
+
     def __init__(self, shape: Shape):
         super().__init__()
 

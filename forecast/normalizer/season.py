@@ -12,6 +12,9 @@ from forecast.error import Refusal
 
 
 class Season(nn.Module):
+    keeps = ("real",)
+    alike = False
+
     def __init__(self, shape: Shape):
         super().__init__()
         if shape.season > shape.context:

@@ -1,7 +1,7 @@
 """Takes out mean and standard deviation of the observed context and gives them back to the forecast.
 
 Source: T. Kim et al., "Reversible instance normalization for accurate time-series forecasting against distribution
-shift" (RevIN), 2022; here without learnt parameters.
+shift" (RevIN), 2022.
 """
 
 import torch
@@ -12,8 +12,14 @@ from forecast.contract import CONSTANT, Shape
 
 
 class Standard(nn.Module):
-    def __init__(self, shape: Shape):
+    """With `affine` each channel learns a weight, as its log so that it stays positive, and a bias."""
+
+    keeps = ("real",)
+    alike = True
+
+    def __init__(self, shape: Shape, *, affine: bool):
         super().__init__()
+        self.affine = nn.Parameter(torch.zeros(2, shape.channels)) if affine else None
 
     def forward(
         self, y: Float64[Tensor, "b context c"], observed: Bool[Tensor, "b context c"], clock: Int64[Tensor, "b length"]
@@ -23,4 +29,7 @@ class Standard(nn.Module):
         spread = (((y - mean) * observed).square().sum(1, keepdim=True) / count).sqrt()
         level = (y * observed).abs().amax(1, keepdim=True)
         scale = torch.where(spread > CONSTANT * level, spread, 1.0)
-        return (y - mean) / scale, mean, scale
+        if self.affine is None:
+            return (y - mean) / scale, mean, scale
+        weight, bias = self.affine[0].double().exp(), self.affine[1].double()
+        return (y - mean) / scale * weight + bias, mean - bias * scale / weight, scale / weight

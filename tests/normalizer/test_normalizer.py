@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from forecast import build
 from forecast.config import CONF
-from forecast.contract import Shape
+from forecast.contract import Batch, Scaling, Shape
 from forecast.error import Refusal
+from forecast.model.base import Model, Parts
 
 YAMLS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(Path(CONF, "normalizer").glob("*.yaml"))}
 B, CONTEXT, GAP, HORIZON, C = 3, 12, 2, 5, 2
@@ -23,8 +24,24 @@ every = pytest.mark.parametrize("name", YAMLS)
 seeds, levels, spreads = st.integers(0, 10**6), st.floats(-1e9, 1e9), st.floats(1e-2, 1e6)
 
 
-def made(name: str) -> nn.Module:
-    return build.part("normalizer", {"name": name, **YAMLS[name][name]}, SHAPE)
+def made(name: str, **changes) -> nn.Module:
+    return build.part("normalizer", {"name": name, **YAMLS[name][name], **changes}, SHAPE)
+
+
+def learnt(net: nn.Module, seed: int = 1) -> nn.Module:
+    """The same with other parameters than it starts with."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in net.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator)
+    return net
+
+
+NETS = {
+    **{name: lambda name=name: learnt(made(name)) for name in YAMLS},
+    "affine": lambda: learnt(made("standard", affine=True)),
+    "week": lambda: learnt(made("cycle", length=7)),
+}  # those of the yamls, and their options
+variant = pytest.mark.parametrize("make", NETS.values(), ids=NETS)
 
 
 def windows(seed: int, level: float = 0.0, spread: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
@@ -33,7 +50,15 @@ def windows(seed: int, level: float = 0.0, spread: float = 1.0) -> tuple[Tensor,
     y = level + spread * torch.randn(B, CONTEXT, C, dtype=torch.float64, generator=generator)
     observed = torch.rand(B, CONTEXT, C, generator=generator) < 0.7
     observed[:, -1] = True
-    return y, observed, (torch.arange(CONTEXT + GAP + HORIZON) + seed).expand(B, -1)
+    jumps = torch.randint(1, 4, (B, CONTEXT + GAP + HORIZON), generator=generator)  # a clock that skips hours
+    return y, observed, jumps.cumsum(1) + seed
+
+
+def restored(net: nn.Module, z: Tensor, loc: Tensor, scale: Tensor, clock: Tensor) -> Tensor:
+    """The context from z: with a cycle it is that of the context's clock which is given back."""
+    if loc.shape[1] == HORIZON and hasattr(net, "table"):
+        loc = net.table.double()[clock[:, :CONTEXT] % len(net.table)]
+    return z * scale + (0 if loc.shape[1] == HORIZON else loc)
 
 
 def close(found: Tensor, expected: Tensor, size: float) -> None:
@@ -45,31 +70,60 @@ def test_a_yaml_is_one_key_its_name():
     assert all(list(found) == [name] for name, found in YAMLS.items())
 
 
-@every
+@variant
 @QUICK
 @given(seed=seeds, level=levels, spread=spreads)
-def test_z_maps_back_to_the_window(name, seed, level, spread):
+def test_z_maps_back_to_the_window(make, seed, level, spread):
     y, observed, clock = windows(seed, level, spread)
-    z, loc, scale = made(name)(y, observed, clock)
+    net = make()
+    z, loc, scale = net(y, observed, clock)
     assert z.shape == y.shape and loc.shape in ((B, 1, C), (B, HORIZON, C)) and scale.shape == (B, 1, C)
     assert z.dtype == loc.dtype == scale.dtype == torch.float64
     assert z.isfinite().all() and loc.isfinite().all() and scale.isfinite().all() and (scale > 0).all()
-    if loc.shape[1] == 1:
-        close(z * scale + loc, y, abs(level) + spread)
+    close(restored(net, z, loc, scale, clock), y, abs(level) + spread)
 
 
-@every
+@variant
 @QUICK
 @given(seed=seeds, level=levels, spread=spreads)
-def test_each_window_and_channel_is_normalised_for_itself(name, seed, level, spread):
+def test_each_window_and_channel_is_normalised_for_itself(make, seed, level, spread):
     y, observed, clock = windows(seed, level, spread)
-    net = made(name)
+    net = make()
     whole = net(y, observed, clock)
     for i in range(B):
+        alone = net(y[i : i + 1], observed[i : i + 1], clock[i : i + 1])
+        for found, expected in zip(alone, whole, strict=True):
+            close(found[0], expected[i], abs(level) + spread)
+    for j in range(C):
+        others = torch.arange(C) != j
+        for found, expected in zip(net(torch.where(others, 5 * y + 1, y), observed, clock), whole, strict=True):
+            close(found[..., j], expected[..., j], abs(level) + spread)
+
+
+@variant
+@QUICK
+@given(seed=seeds, factor=st.floats(1e-3, 1e3))
+def test_targets_stay_of_the_kinds_that_are_kept(make, seed, factor):
+    """Of "positive" loc is 0; of "count" the scale is 1, too; and what is neither does shift."""
+    y, observed, clock = windows(seed)
+    net = make()
+    z, loc, scale = net(factor * y.abs() + 1, observed, clock)
+    assert net.keeps == ("real", "positive", "count")[: len(net.keeps)] and len(net.keeps) > 0
+    assert ("positive" in net.keeps) == bool((loc == 0).all())
+    assert ("count" in net.keeps) <= bool((scale == 1).all() and torch.equal(z, factor * y.abs() + 1))
+
+
+@QUICK
+@given(seed=seeds, factor=st.floats(1e-300, 1e3))
+def test_mean_gives_the_same_z_in_any_unit_with_a_true_zero(seed, factor):
+    y, observed, clock = windows(seed)
+    z, _, scale = made("mean")(y, observed, clock)
+    changed = made("mean")(factor * y, observed, clock)
+    torch.testing.assert_close(changed[0], z, rtol=1e-12, atol=0)
+    torch.testing.assert_close(changed[2], factor * scale, rtol=1e-12, atol=0)
+    for i in range(B):
         for j in range(C):
-            alone = net(y[i : i + 1, :, j : j + 1], observed[i : i + 1, :, j : j + 1], clock[i : i + 1])
-            for found, expected in zip(alone, whole, strict=True):
-                close(found[0, :, 0], expected[i, :, j], abs(level) + spread)
+            close(scale[i, 0, j], y[i, observed[i, :, j], j].abs().mean(), 1)
 
 
 @QUICK
@@ -116,17 +170,22 @@ def test_last_takes_the_newest_value_and_none_takes_nothing():
     assert torch.equal(z, y) and (loc == 0).all() and (scale == 1).all()
 
 
-@every
-@pytest.mark.parametrize("value", [0.0, 1.0, -3.7, 0.1, 1e9 + 0.1, -1e-9, 1e-200, 1e100])
-def test_a_constant_window_has_finite_z_and_scale_1(name, value):
+@variant
+@pytest.mark.parametrize("value", [0.0, 1.0, -3.7, 0.1, 1e9 + 0.1, -1e-9, 1e-200, 1e-320, 1e100])
+def test_a_constant_window_has_finite_z_and_its_own_unit(make, value):
     _, observed, clock = windows(1)
     y = torch.full((B, CONTEXT, C), value, dtype=torch.float64)
-    z, loc, scale = made(name)(y, observed, clock)
-    assert z.isfinite().all() and (scale == 1).all()
-    if loc.shape[1] == 1:
-        close(z * scale + loc, y, abs(value))
-    else:
-        close(loc, y[:, :HORIZON], abs(value))
+    net = make()
+    z, loc, scale = net(y, observed, clock)
+    assert z.isfinite().all() and loc.isfinite().all() and scale.isfinite().all() and (scale > 0).all()
+    close(restored(net, z, loc, scale, clock), y, max(abs(value), 1.0 if list(net.parameters()) else 0.0))
+    if not list(net.parameters()):
+        assert (scale == 1).all() or torch.allclose(scale, torch.full_like(scale, abs(value)))
+
+
+def test_the_constant_of_a_window_is_no_spread():
+    y, observed, clock = torch.full((B, CONTEXT, C), 0.1, dtype=torch.float64), *windows(1)[1:]
+    assert (made("standard")(y, observed, clock)[2] == 1).all() and (made("mean")(0 * y, observed, clock)[2] == 1).all()
 
 
 def test_season_starts_from_the_last_season():
@@ -150,10 +209,10 @@ def test_a_small_movement_on_a_high_level_is_no_constant():
     torch.testing.assert_close(scale, torch.full_like(scale, 0.1 * (143 / 12) ** 0.5), rtol=1e-5, atol=0)
 
 
-@every
-def test_a_window_without_any_observation_gives_finite_numbers(name):
+@variant
+def test_a_window_without_any_observation_gives_finite_numbers(make):
     y, observed, clock = windows(1, 100.0)
-    found = made(name)(y, torch.zeros_like(observed), clock)
+    found = make()(y, torch.zeros_like(observed), clock)
     assert all(x.isfinite().all() for x in found) and (found[2] > 0).all()
 
 
@@ -165,10 +224,95 @@ def influenced(net: nn.Module) -> bool:
     return not (all(same) and torch.equal(before[0][observed], after[0][observed]))
 
 
-def test_unobserved_steps_do_not_influence_standard():
-    assert not influenced(made("standard"))
+@pytest.mark.parametrize("name", ["standard", "mean", "cycle", "none", "affine", "week"])
+def test_unobserved_steps_do_not_influence(name):
+    """`last` and `season` take values of steps, which are filled where not observed."""
+    assert not influenced(NETS[name]())
 
 
 def test_the_check_of_influence_catches_statistics_over_all_steps():
     standard = made("standard")
     assert influenced(lambda y, observed, clock: standard(y, torch.ones_like(observed), clock))
+
+
+def test_the_cycle_is_that_of_the_clock_whatever_the_clock_skips():
+    net = NETS["week"]()
+    y, observed, clock = windows(3)
+    z, loc, scale = net(y, observed, clock)
+    assert net.table.shape == (7, C) and made("cycle").table.shape == (SHAPE.season, C) and (scale == 1).all()
+    assert (made("cycle").table == 0).all() and sum(x.numel() for x in net.parameters()) == 7 * C
+    for i in range(B):
+        for t in range(CONTEXT):
+            torch.testing.assert_close(z[i, t], y[i, t] - net.table[clock[i, t] % 7].double())
+        for t in range(HORIZON):
+            assert torch.equal(loc[i, t], net.table[clock[i, CONTEXT + GAP + t] % 7].double())
+
+
+@pytest.mark.parametrize("name", ["affine", "week", "cycle"])
+def test_what_is_learnt_gets_gradients(name):
+    net = NETS[name]()
+    _, observed, clock = windows(1)
+    z, loc, scale = net(*(windows(1)[0], observed, clock))
+    (z.square().mean() + (0.3 * scale + loc).square().mean()).backward()
+    for parameter in net.parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all() and (parameter.grad != 0).all()
+
+
+def test_affine_starts_as_without_and_weighs_what_the_network_sees():
+    y, observed, clock = windows(1, 5.0)
+    plain = made("standard")(y, observed, clock)
+    for found, expected in zip(made("standard", affine=True)(y, observed, clock), plain, strict=True):
+        torch.testing.assert_close(found, expected)
+    net = NETS["affine"]()
+    weight, bias = net.affine[0].double().exp(), net.affine[1].double()
+    torch.testing.assert_close(net(y, observed, clock)[0], plain[0] * weight + bias)
+    assert sum(x.numel() for x in net.parameters()) == 2 * C and not list(made("standard").parameters())
+
+
+@pytest.mark.parametrize("length", [0, -1, 1.5, "24"])
+def test_an_impossible_cycle_is_refused(length):
+    with pytest.raises(Refusal, match="length"):
+        made("cycle", length=length)
+
+
+class Linear(Model):
+    """A linear map of each channel's context to its horizon: the network of CycleNet/Linear."""
+
+    def __init__(self, parts: Parts):
+        super().__init__(SHAPE, parts)
+        self.map = nn.Linear(CONTEXT, HORIZON)
+
+    def network(self, z: Tensor, batch: Batch) -> Tensor:
+        return self.map(z.mT).mT[..., None]
+
+
+def batch(y: Tensor, observed: Tensor, clock: Tensor) -> Batch:
+    """Windows without covariates."""
+    nothing = torch.zeros(B, CONTEXT, 0)
+    future = torch.zeros(B, CONTEXT + GAP + HORIZON, 0)
+    target = torch.zeros(B, HORIZON, C, dtype=torch.float64)
+    no, slot = torch.zeros(B, 0), torch.zeros(B, dtype=torch.int64)
+    return Batch(
+        *(y, observed, nothing, nothing.bool(), future, future.bool(), target, target.bool(), clock),
+        *(no, no.long(), slot, slot, torch.ones(B)),
+    )
+
+
+def test_a_linear_map_of_standard_and_cycle_is_cyclenet():
+    """Its equations written out: the cycle lies inside the standardised units and returns at the horizon's phase."""
+    cycle = NETS["week"]()
+    scaling = Scaling("none", torch.zeros(2, C, dtype=torch.float64), torch.ones(2, C, dtype=torch.float64))
+    head = build.part("head", yaml.safe_load(Path(CONF, "head", "point.yaml").read_text()))
+    model = Linear(Parts(head, [made("standard"), cycle], scaling, lambda module: None, 1))
+    y, observed, clock = windows(4, 50.0, 3.0)
+    observed[:] = True
+    found, _ = model.forecast(batch(y, observed, clock), ())
+    mean, deviation = y.mean(1, keepdim=True), y.std(1, keepdim=True, correction=0)
+    table, phase = cycle.table.double(), clock % 7
+    rest = (y - mean) / deviation - table[phase[:, :CONTEXT]]
+    weight, bias = model.map.weight.double(), model.map.bias.double()
+    mapped = torch.einsum("ht,btc->bhc", weight, rest) + bias[:, None]
+    expected = (mapped + table[phase[:, -HORIZON:]]) * deviation + mean
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-5)
+    found.square().sum().backward()
+    assert cycle.table.grad is not None and (cycle.table.grad != 0).all()
