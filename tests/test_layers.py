@@ -21,6 +21,7 @@ ROWS = [{name.strip() for name in row.split("|")} for row in LAYERS["layers"]]
 
 HYDRA = ("run", "command", "config", "build", "sweep", "forecaster")
 LIGHTNING = ("model", "data.module", "build", "forecaster", "sweep", "board", "command")
+STANDARD = sorted(sys.stdlib_module_names)
 TENSORS = ("model", "backbone", "head", "normalizer", "contract")
 
 
@@ -63,14 +64,16 @@ def misplaced(name: str, code: str) -> list[str]:
     places |= {"hydra": within(name, *HYDRA), "omegaconf": within(name, *HYDRA)}
     forbidden = [library for library, here in places.items() if not here]
     if within(name, "backbone"):
-        return [x for x in imports(code) if not within(x, "torch", "jaxtyping", "forecast.contract")]
+        allowed = ("torch", "jaxtyping", "forecast.contract", "forecast.backbone._scan", *STANDARD)
+        return [x for x in imports(code) if not within(x, *allowed)]
     return [x for x in imports(code) if within(x, *forbidden)]
 
 
 def siblings(name: str, code: str) -> list[str]:
-    """Imports of a part by another of its kind."""
+    """Imports of a part by another of its kind; what several share has a name that begins with _."""
     groups = [group for group in ("backbone", "normalizer", "command") if within(name, group)]
-    return [x for x in imports(code) if within(x, *(f"forecast.{group}" for group in groups))]
+    found = [x for x in imports(code) if within(x, *(f"forecast.{group}" for group in groups))]
+    return [x for x in found if "._" not in x]
 
 
 PICKLES = ("pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal")
@@ -123,6 +126,7 @@ BREACHES = {
         ("data.panel", "from lightning import Trainer"),
         ("backbone.lstm", "import numpy as np"),
         ("backbone.lstm", "from forecast.error import Refusal"),
+        ("backbone.base", "from forecast.backbone.lstm import Lstm"),
     ],
     siblings: [
         ("backbone.lstm", "from forecast.backbone.gru import Gru"),

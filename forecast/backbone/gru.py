@@ -3,7 +3,6 @@
 Source: K. Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -11,36 +10,20 @@ from forecast.contract import State
 
 
 class Gru(nn.Module):
-    def __init__(
-        self,
-        features: int,
-        *,
-        hidden_size: int,
-        layers: int,
-        dropout: float,
-        bidirectional: bool,
-        orthogonal: bool,
-    ):
+    def __init__(self, features: int, *, hidden_size: int, orthogonal: bool):
         super().__init__()
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"dropout={dropout} does not lie between 0 and 1")
-        between = dropout if layers > 1 else 0.0  # torch drops out between layers only
-        self.net = nn.GRU(features, hidden_size, layers, batch_first=True, dropout=between, bidirectional=bidirectional)
-        self.directions = 1 + bidirectional
-        self.size = hidden_size * self.directions
-        for name, weight in self.net.named_parameters():
-            if orthogonal and "weight_hh" in name:
-                for gate in weight.split(hidden_size):
-                    nn.init.orthogonal_(gate)
+        self.net = nn.GRU(features, hidden_size, batch_first=True)
+        self.size = hidden_size
+        for gate in self.net.get_parameter("weight_hh_l0").split(hidden_size) if orthogonal else ():
+            nn.init.orthogonal_(gate)
 
     def forward(self, x: Float[Tensor, "b t f"], state: State) -> tuple[Float[Tensor, "b t d"], State]:
-        out, hidden = self.net(x, *state)
-        return out, (hidden,)
+        out, hidden = self.net(x, state[0][None])
+        return out, (hidden[0],)
 
     def step(self, x: Float[Tensor, "b f"], state: State) -> tuple[Float[Tensor, "b d"], State]:
         out, state = self(x[:, None], state)
         return out[:, 0], state
 
     def initial(self, b: int) -> State:
-        rows = self.net.num_layers * self.directions
-        return (torch.zeros(rows, b, self.net.hidden_size, device=next(self.parameters()).device),)
+        return (next(self.parameters()).new_zeros(b, self.size),)
