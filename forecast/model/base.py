@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor, nn
 
-from forecast.contract import Batch, Scaling, Shape, mix
+from forecast.contract import Backbone, Batch, Scaling, Shape, mix
 from forecast.error import Diverged, Refusal
 from forecast.head.base import Head
 
@@ -23,7 +23,7 @@ class Parts(NamedTuple):
     """What every model is given besides its own numbers."""
 
     head: Head
-    normalizers: Sequence[nn.Module]
+    normalizers: Sequence[Any]
     scaling: Scaling
     optimize: Callable[[lightning.LightningModule], Any]
     seed: int
@@ -37,14 +37,28 @@ class Mapped(NamedTuple):
     scale: Float64[Tensor, "b 1 c"]
 
 
-class Model(lightning.LightningModule):
-    """A LightningModule whose subclasses add only the network: `network(z, batch) -> params`."""
+class Normalized(NamedTuple):
+    """A context as networks see it, and the way back to scaled units: z x scale + loc."""
 
-    def __init__(self, shape: Shape, parts: Parts):
+    z: Float32[Tensor, "b context c"]
+    loc: Float64[Tensor, "b steps c"]
+    scale: Float64[Tensor, "b 1 c"]
+
+
+class Model(lightning.LightningModule):
+    """A LightningModule whose subclasses add only the network: `network(z, batch) -> params`.
+
+    `skip` is what a network's numbers are added to: nothing, the last value, or a linear map of the context.
+    """
+
+    def __init__(self, shape: Shape, parts: Parts, skip: str = "none"):
         super().__init__()
+        if skip != "none" and parts.head.support != "real":
+            raise Refusal(f"model.skip={skip} shifts the law of the head, which may not be shifted: use none", "config")
         self.shape, self.head, self.optimize, self.seed = shape, parts.head, parts.optimize, parts.seed
         self.kind = parts.scaling.kind
-        self.normalizers = nn.ModuleList(parts.normalizers)
+        self.normalizers: Any = nn.ModuleList(parts.normalizers)
+        self.skip = SKIPS[skip](shape)
         self.loc: Tensor
         self.scale: Tensor
         self.register_buffer("loc", parts.scaling.loc, persistent=False)  # kept, as plain numbers, by the forecaster
@@ -62,13 +76,17 @@ class Model(lightning.LightningModule):
         """What a backbone sees: the series, the past covariates and the known ones, step by step."""
         return torch.cat((z, batch.past, batch.future[:, : self.shape.context]), -1)
 
-    def forward(self, batch: Batch) -> Mapped:
+    def normalized(self, batch: Batch) -> Normalized:
         z = self.scaling.apply(batch.y, batch.series)
         loc, scale = torch.zeros_like(z[:, :1]), torch.ones_like(z[:, :1])
         for normalizer in self.normalizers:
             z, inner_loc, inner_scale = normalizer(z, batch.y_observed, batch.clock)
             loc, scale = inner_loc * scale + loc, inner_scale * scale
-        return Mapped(self.network(z.float(), batch).float(), loc, scale)
+        return Normalized(z.float(), loc, scale)
+
+    def forward(self, batch: Batch) -> Mapped:
+        z, loc, scale = self.normalized(batch)
+        return Mapped(self.network(z, batch).float(), loc + self.skip(z) * scale, scale)
 
     def forecast(
         self, batch: Batch, levels: Sequence[float]
@@ -86,6 +104,10 @@ class Model(lightning.LightningModule):
         loss = self.head.loss(mapped.params, ((target - mapped.loc) / mapped.scale).float())
         return loss * batch.target_observed
 
+    def objective(self, batch: Batch) -> Float[Tensor, "b steps c"]:
+        """The loss of each step that training learns from."""
+        return self.loss(self(batch), self.scaling.apply(batch.target, batch.series), batch)
+
     def on_train_epoch_start(self) -> None:
         self.train_sums = torch.zeros(2, device=self.device)  # loss, gradient norm
         self.train_windows, self.train_from = 0, perf_counter()
@@ -94,8 +116,7 @@ class Model(lightning.LightningModule):
         torch.manual_seed(mix(self.seed, self.current_epoch, batch_idx, self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        target = self.scaling.apply(batch.target, batch.series)
-        loss = (self.loss(self(batch), target, batch) * batch.weight[:, None, None]).mean()
+        loss = (self.objective(batch) * batch.weight[:, None, None]).mean()
         self.train_sums[0] += loss.detach()
         self.train_windows += len(batch.weight)
         return loss
@@ -167,3 +188,70 @@ class Model(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         return self.optimize(self)
+
+
+class Constants(nn.Module):
+    """Static covariates as one row of numbers: categories by embeddings; `size` may be 0."""
+
+    def __init__(self, shape: Shape, embedding: int):
+        super().__init__()
+        self.embed = nn.ModuleList(nn.Embedding(known, embedding) for known in shape.cardinalities)
+        self.size = shape.static + len(self.embed) * embedding
+
+    def forward(self, batch: Batch) -> Float[Tensor, "b s"]:
+        codes = [embed(code) for embed, code in zip(self.embed, batch.codes.T, strict=True)]
+        return torch.cat((batch.static, *codes), -1)
+
+
+class Nothing(nn.Module):
+    """A forecast that starts from 0."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+
+    def forward(self, z: Float32[Tensor, "b context c"]) -> Float32[Tensor, "b 1 c"]:
+        return torch.zeros_like(z[:, :1])
+
+
+class LastValue(nn.Module):
+    """A forecast that starts from the last value of the context, which the network still sees (unlike normalizer=last).
+
+    Source: A. Zeng et al., "Are transformers effective for time series forecasting?", 2023 (NLinear).
+    """
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+
+    def forward(self, z: Float32[Tensor, "b context c"]) -> Float32[Tensor, "b 1 c"]:
+        return z[:, -1:]
+
+
+class Highway(nn.Module):
+    """A forecast that starts from a linear map of the context, the same for all channels; 0 before training.
+
+    Source: G. Lai et al., "Modeling long- and short-term temporal patterns with deep neural networks" (LSTNet), 2018.
+    """
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        self.map = nn.Linear(shape.context, shape.horizon)
+        nn.init.zeros_(self.map.weight)
+        nn.init.zeros_(self.map.bias)
+
+    def forward(self, z: Float32[Tensor, "b context c"]) -> Float32[Tensor, "b horizon c"]:
+        return self.map(z.mT).mT.float()
+
+
+SKIPS = {"none": Nothing, "last": LastValue, "linear": Highway}
+
+
+def stepwise(model: str, backbone: Backbone, normalizers: Sequence[Any]) -> None:
+    """Refuses what a model that goes step by step, on its own forecasts, can't go with."""
+    if backbone.directions > 1:
+        raise Refusal(f"model={model} goes step by step: it needs backbone.bidirectional=false", "config")
+    if any(not normalizer.alike for normalizer in normalizers):
+        raise Refusal(
+            f"model={model} goes on from its own forecasts: normalizer=season, which treats them otherwise than the "
+            "context, is not for it; use last, standard or cycle",
+            "config",
+        )

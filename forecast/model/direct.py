@@ -5,19 +5,21 @@ forecasting based on the NN5 forecasting competition", 2012.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from forecast.contract import Backbone, Batch, Shape
-from forecast.model.base import Model, Parts
+from forecast.model.base import Constants, Model, Parts
 
 
 class Direct(Model):
-    """Last state, static covariates and the horizon's known covariates -> one layer or two -> every step and channel.
+    """What is left of the context, static covariates and the horizon's known ones -> every step and channel.
 
-    `hidden` is the width of the layer between (0: none), `embedding` that of each static category.
+    `pooling` takes the last state, or an average of all by learnt weights (attention: D. Bahdanau et al., 2015, with a
+    learnt query); `hidden` is the width of the layer between (0: none), `embedding` that of each static category.
     """
 
     def __init__(
@@ -26,14 +28,17 @@ class Direct(Model):
         make_backbone: Callable[[int], Backbone],
         parts: Parts,
         *,
+        pooling: Literal["last", "attention"],
         hidden: int,
         dropout: float,
         embedding: int,
+        skip: Literal["none", "last", "linear"],
     ):
-        super().__init__(shape, parts)
+        super().__init__(shape, parts, skip)
         self.backbone = make_backbone(shape.features)
-        self.embed = nn.ModuleList(nn.Embedding(known, embedding) for known in shape.cardinalities)
-        seen = self.backbone.size + shape.static + len(self.embed) * embedding + shape.horizon * shape.future
+        self.constants = Constants(shape, embedding)
+        self.pool = POOLINGS[pooling](self.backbone)
+        seen = self.backbone.size + self.constants.size + shape.horizon * shape.future
         out = shape.horizon * shape.channels * shape.width
         layers = [nn.Linear(seen, hidden), nn.ReLU()] if hidden else []
         self.decode = nn.Sequential(nn.Dropout(dropout), *layers, nn.Linear(hidden or seen, out))
@@ -41,14 +46,33 @@ class Direct(Model):
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
         out, _ = self.backbone(self.features(z, batch), self.backbone.initial(len(z)))
         known = batch.future[:, -self.shape.horizon :].flatten(1)
-        codes = [embed(code) for embed, code in zip(self.embed, batch.codes.T, strict=True)]
-        seen = torch.cat((last(out, self.backbone.directions), batch.static, *codes, known), -1)
+        seen = torch.cat((self.pool(out), self.constants(batch), known), -1)
         return self.decode(seen).unflatten(-1, (self.shape.horizon, self.shape.channels, self.shape.width))
 
 
-def last(out: Float[Tensor, "b t d"], directions: int) -> Float[Tensor, "b d"]:
+class Last(nn.Module):
     """The last output; of two directions the last of each, which the backward one has at the first step."""
-    if directions == 1:
-        return out[:, -1]
-    forward, backward = out.chunk(2, -1)
-    return torch.cat((forward[:, -1], backward[:, 0]), -1)
+
+    def __init__(self, backbone: Backbone):
+        super().__init__()
+        self.directions = backbone.directions
+
+    def forward(self, out: Float[Tensor, "b t d"]) -> Float[Tensor, "b d"]:
+        if self.directions == 1:
+            return out[:, -1]
+        forward, backward = out.chunk(2, -1)
+        return torch.cat((forward[:, -1], backward[:, 0]), -1)
+
+
+class Attention(nn.Module):
+    """The outputs of all steps, averaged by learnt weights."""
+
+    def __init__(self, backbone: Backbone):
+        super().__init__()
+        self.keys, self.query = nn.Linear(backbone.size, backbone.size), nn.Linear(backbone.size, 1, bias=False)
+
+    def forward(self, out: Float[Tensor, "b t d"]) -> Float[Tensor, "b d"]:
+        return (self.query(self.keys(out).tanh()).softmax(1) * out).sum(1)
+
+
+POOLINGS = {"last": Last, "attention": Attention}

@@ -1,0 +1,130 @@
+"""One network over context and horizon: each step forecasts the next from the values before, seen or drawn.
+
+With a head that is a distribution this is DeepAR: quantiles come from sample paths, so that the steps of a forecast
+depend on each other as they do in the data.
+
+Source: D. Salinas et al., "DeepAR: probabilistic forecasting with autoregressive recurrent networks", 2020.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Float32, Float64
+from torch import Tensor, nn
+
+from forecast.contract import Backbone, Batch, Shape
+from forecast.error import Refusal
+from forecast.model.base import Constants, Model, Parts, stepwise
+
+State = tuple[Tensor, ...]
+
+
+class Autoregressive(Model):
+    """The values before (one, and `lags` steps), known and static covariates -> the head's numbers of the next step.
+
+    Training judges every step of the window from true values; where a gap hides some, those of the context. A forecast
+    rolls over gap and horizon and drops the gap: by its point if the head has no quantiles, else on `paths` paths,
+    whose draws are spread evenly over the levels, and the same for every window.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        make_backbone: Callable[[int], Backbone],
+        parts: Parts,
+        *,
+        lags: Sequence[int] | None,
+        paths: int,
+        dropout: float,
+        embedding: int,
+    ):
+        super().__init__(shape, parts)
+        if shape.past:
+            raise Refusal(
+                "model=autoregressive goes on over the horizon, where the covariates of data.past are not known: move "
+                "them to data.future if they are, or use model=direct",
+                "config",
+            )
+        usual = [shape.season] if 1 < shape.season < shape.context else []
+        self.lags = [1, *(x for x in (usual if lags is None else lags) if x != 1)]
+        if min(self.lags) < 1 or max(self.lags) >= shape.context:
+            raise Refusal(
+                f"model.lags={self.lags[1:]}: expected numbers of steps from 1 to below context={shape.context}",
+                "config",
+            )
+        if paths < 2:
+            raise Refusal(f"model.paths={paths}: expected 2 at least", "config")
+        self.paths, self.constants = paths, Constants(shape, embedding)
+        self.backbone = make_backbone(shape.channels * len(self.lags) + shape.future + self.constants.size)
+        stepwise("autoregressive", self.backbone, self.normalizers)
+        self.out = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.backbone.size, shape.channels * shape.width))
+
+    def read(self, values: Float[Tensor, "b t c"], batch: Batch) -> tuple[Float[Tensor, "b s c w"], State]:
+        """The head's numbers of the steps from the longest lag on, and the state after the last."""
+        steps, first = values.shape[1], max(self.lags)
+        lagged = [values[:, first - lag : steps - lag] for lag in self.lags]
+        constants = self.constants(batch)[:, None].expand(-1, steps - first, -1)
+        x = torch.cat((*lagged, batch.future[:, first:steps], constants), -1)
+        out, state = self.backbone(x, self.backbone.initial(len(x)))
+        return self.numbers(out), state
+
+    def numbers(self, out: Float[Tensor, "*b d"]) -> Float[Tensor, "*b c w"]:
+        return self.out(out).unflatten(-1, (self.shape.channels, self.shape.width)).float()
+
+    def objective(self, batch: Batch) -> Float[Tensor, "b s c"]:
+        z, loc, scale = self.normalized(batch)
+        values, observed = z, batch.y_observed
+        if not self.shape.gap:
+            target = ((self.scaling.apply(batch.target, batch.series) - loc) / scale).float()
+            values, observed = torch.cat((z, target), 1), torch.cat((observed, batch.target_observed), 1)
+        params, _ = self.read(values, batch)
+        first = max(self.lags)
+        return self.head.loss(params, values[:, first:]) * observed[:, first:]
+
+    def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
+        """The numbers along the path of point forecasts."""
+        return self.rolled(z, batch, 1, lambda step, params: self.head.point(params[:, None])[:, 0])[0]
+
+    def rolled(
+        self, z: Tensor, batch: Batch, paths: int, draw: Callable[[int, Tensor], Tensor]
+    ) -> tuple[Float[Tensor, "n horizon c w"], Float[Tensor, "n horizon c"]]:
+        """Numbers and values of the horizon on `paths` paths a window, side by side; `draw` gives the next value."""
+        _, state = self.read(z, batch)
+        state = tuple(each.repeat_interleave(paths, 0) for each in state)
+        values = list(z.repeat_interleave(paths, 0).unbind(1))
+        future = batch.future.repeat_interleave(paths, 0)
+        constants, found = self.constants(batch).repeat_interleave(paths, 0), []
+        for step in range(self.shape.context, future.shape[1]):
+            x = torch.cat((*(values[step - lag] for lag in self.lags), future[:, step], constants), -1)
+            out, state = self.backbone.step(x, state)
+            found.append(self.numbers(out))
+            values.append(draw(step, found[-1]))
+        return torch.stack(found[-self.shape.horizon :], 1), torch.stack(values[-self.shape.horizon :], 1)
+
+    def forecast(
+        self, batch: Batch, levels: Sequence[float]
+    ) -> tuple[Float64[Tensor, "b horizon c"], Float64[Tensor, "b horizon c q"]]:
+        if self.head.span is None:
+            return super().forecast(batch, levels)
+        z, loc, scale = self.normalized(batch)
+        low, high = self.head.span
+        places = ((torch.arange(self.paths, dtype=torch.float64) + 0.5) / self.paths).clamp(low, high).tolist()
+        chance = torch.Generator().manual_seed(self.seed)
+
+        def draw(step: int, params: Tensor) -> Tensor:
+            """A value a path; each has a level of its own, shuffled anew at every step and channel."""
+            rows = params.unflatten(0, (-1, self.paths))  # [b n c w]
+            drawn = torch.empty(rows.shape[:-1], dtype=rows.dtype, device=rows.device)
+            for channel in range(rows.shape[2]):
+                for path, place in enumerate(torch.randperm(self.paths, generator=chance).tolist()):
+                    one = rows[:, path, channel, None, None]  # [b 1 1 w]
+                    drawn[:, path, channel] = self.head.quantiles(one, [places[place]])[:, 0, 0, 0]
+            return drawn.flatten(0, 1)
+
+        _, values = self.rolled(z, batch, self.paths, draw)
+        values = values.unflatten(0, (-1, self.paths)).movedim(1, -1).double() * scale[..., None] + loc[..., None]
+        values = self.scaling.invert(values, batch.series).sort(-1).values
+        wanted = torch.tensor([*levels, 0.5], dtype=torch.float64, device=values.device) * (self.paths - 1)
+        below = wanted.floor().long().clamp(max=self.paths - 2)
+        quantiles = torch.lerp(values[..., below], values[..., below + 1], wanted - below)
+        return quantiles[..., -1], quantiles[..., :-1].cummax(-1).values
