@@ -19,18 +19,15 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import nn
 
+from forecast.backbone.base import Stack
 from forecast.board.progress import Lines, progress
 from forecast.board.tensorboard import logger
-from forecast.contract import Scaling, Shape
+from forecast.contract import Layer, Normalizer, Scaling, Shape
 from forecast.error import Refusal, nearest
+from forecast.head.base import Head
 from forecast.model.base import Model, Parts
 
 HERE = Path(__file__).resolve().parent
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-SCHEDULES = {"none": {}, "cosine": {"lowest": float}}
-LOGGERS: dict[Any, Callable[[Path], Any]] = {"tensorboard": logger, "none": lambda folder: False}
-PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")  # a true half would round the scaler's numbers
-FAULTS = (ValueError, TypeError, RuntimeError, ImportError, ZeroDivisionError, MisconfigurationException)
 Names = Sequence[str]
 DATA: dict[str, Any] = {  # what each key of conf/data may hold
     "time": str | Names | None, "id": str | None, "target": Names | None, "joint": bool, "past": Names,
@@ -42,10 +39,15 @@ DATA: dict[str, Any] = {  # what each key of conf/data may hold
     "lag": Mapping[str, int] | None, "issued": str | None, "oracle": Names, "delimiter": str | None,
     "decimal": Literal[".", ","] | None,
     "thousands": str | None, "encoding": str | None, "header": int | None, "missing": Sequence[str | float],
-    "dates": str | Names | None, "tz": str | None, "stamp": Literal["begin", "end"] | None,
+    "dates": str | Names | None, "tz": str | None, "stamp": Literal["begin", "end", "count"] | None, "day": str | None,
     "duplicates": Literal["first", "last", "mean"] | None, "resample": Literal["mean", "sum", "repeat"] | None,
     "max_gap": int | None, "memory": int, "start": str | None,
 }  # fmt: skip
+KEEPS = {"none": ("real", "positive", "count"), "capacity": ("real", "positive")}  # scalers; the others shift
+SUPPORTS = {
+    "positive": ("numbers above 0, to be scaled only", "data.scaler=none or capacity, and normalizer=none or mean"),
+    "count": ("whole numbers, to be left as they are", "data.scaler=none and normalizer=none"),
+}
 ABOVE_ZERO = ("season", "train_window", "half_life", "header")
 POSITIVE = ("context", "horizon", "stride", "batch_size")
 
@@ -82,56 +84,6 @@ def part(group: str, config: Mapping[str, Any], *given: Any) -> Any:
     return built(f"{group}={config['name']}", made, *given, **settings)
 
 
-def verify(group: str, name: str, settings: Mapping[str, Any], made: Callable[..., Any], given: int = 0) -> None:
-    """Refuses settings of a part that its class does not have, or that are of another type than it says.
-
-    Of its parameters the first `given` are not settings.
-    """
-    hints = typing.get_type_hints(made.__init__ if inspect.isclass(made) else made)
-    known = list(inspect.signature(made).parameters)[given:]
-    for key, value in settings.items():
-        if key not in known:
-            raise Refusal(f"{group}.{key}: '{name}' has no such setting{nearest(key, known)}", "config")
-        if not fits(value, hints.get(key, Any)):
-            hint = hints[key].__name__ if inspect.isclass(hints[key]) else str(hints[key]).replace("typing.", "")
-            raise Refusal(f"{group}.{key}={value}: expected {hint}", "config")
-
-
-def built(what: str, made: Callable[..., Any], *given: Any, **settings: Any) -> Any:
-    """Calls `made`; what it says against its arguments becomes a Refusal."""
-    try:
-        return made(*given, **settings)
-    except (Refusal, *FAULTS) as error:
-        if isinstance(error, Refusal):
-            raise
-        raise Refusal(f"{what} can't be built: {error}", "config") from error
-
-
-def fits(value: Any, hint: Any) -> bool:
-    """Whether a yaml value is of an annotated type (numbers, text, None, unions and sequences of them)."""
-    origin, inside = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return True
-    if origin in (typing.Union, types.UnionType):
-        return any(fits(value, each) for each in inside)
-    if origin is Literal:
-        return value in inside
-    if origin is not None and issubclass(origin, Mapping):
-        pairs = value.items() if isinstance(value, Mapping) else [(None, None)]
-        return all(fits(key, inside[0]) and fits(each, inside[1]) for key, each in pairs)
-    if origin is not None and issubclass(origin, Sequence):
-        return isinstance(value, list | tuple) and all(fits(each, inside[0]) for each in value)
-    if hint in (int, float):
-        return isinstance(value, (int, float) if hint is float else int) and not isinstance(value, bool)
-    return isinstance(value, types.NoneType if hint is None else origin or hint)
-
-
-def whole(config: Mapping[str, Any], key: str, least: int) -> None:
-    value = config[key]
-    if not fits(value, int) or not least <= value < 2**63:
-        raise Refusal(f"{key}={value}: expected a whole number of at least {least}", "config")
-
-
 def check(config: Mapping[str, Any]) -> None:
     """Refuses values that can't be right, before any data is read."""
     without_targets(config, "")
@@ -139,14 +91,10 @@ def check(config: Mapping[str, Any]) -> None:
         whole(config, key, 1)
     whole(config, "gap", 0)
     whole(config, "seed", 0)
-    if config["test_stride"] is not None:
-        whole(config, "test_stride", 1)
-    if config["trainer"]["precision"] not in PRECISIONS:
-        raise Refusal(
-            f"trainer.precision={config['trainer']['precision']}: expected one of {', '.join(PRECISIONS)}", "config"
-        )
-    if config["logger"]["name"] not in LOGGERS:
-        raise Refusal(f"logger={config['logger']['name']}: expected one of {', '.join(LOGGERS)}", "part")
+    for key in ("test_stride", "windows_per_epoch"):
+        if config[key] is not None:
+            whole(config, key, 1)
+    training.check(config)
     for group in ("model", "backbone", "head"):
         kind(group, config[group].get("name"))
     if not isinstance(config["normalizer"], Mapping):
@@ -166,20 +114,6 @@ def check(config: Mapping[str, Any]) -> None:
         raise Refusal(f"data.min={data['min']} is not below data.max={data['max']}", "config")
 
 
-def wanted(hint: Any) -> str:
-    """An annotated type in words."""
-    inside = typing.get_args(hint)
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " or ".join(map(wanted, inside))
-    if typing.get_origin(hint) is Literal:
-        return f"one of {', '.join(map(str, inside))}"
-    if inside and issubclass(typing.get_origin(hint), Mapping):
-        return "names with whole numbers, {load: 2}"
-    if inside:
-        return f"a list of {wanted(inside[0])}, [a,b]"
-    return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(hint, "null")
-
-
 def without_targets(node: Any, path: str) -> None:
     """Refuses Hydra's `_target_`, which would name code to call, wherever it stands."""
     for key, value in node.items() if isinstance(node, Mapping) else ():
@@ -190,18 +124,57 @@ def without_targets(node: Any, path: str) -> None:
 
 def model(config: Mapping[str, Any], shape: Shape, scaling: Scaling) -> Model:
     """The model of a configuration, with its backbone, head and normalizers."""
+    head = part("head", config["head"])
+    normalizers = {name: normalizer(name, settings, shape) for name, settings in config["normalizer"].items()}
+    supported(config["head"]["name"], head, normalizers, scaling.kind)
     parts = Parts(
-        head=part("head", config["head"]),
-        normalizers=[normalizer(name, settings, shape) for name, settings in config["normalizer"].items()],
+        head=head,
+        normalizers=list(normalizers.values()),
         scaling=scaling,
-        optimize=optimizer(config["optimizer"], config["scheduler"]),
+        optimize=training.optimizer(config["optimizer"], config["scheduler"]),
+        emphasis=training.emphasis(config["loss"], shape.horizon),
         seed=config["seed"],
     )
 
-    def make_backbone(features: int) -> nn.Module:
-        return part("backbone", config["backbone"], features)
+    def make_backbone(features: int) -> Stack:
+        return backbone(config["backbone"], features)
 
     return part("model", config["model"], shape, make_backbone, parts)
+
+
+def supported(name: str, head: Head, normalizers: Mapping[str, Normalizer], kind: str) -> None:
+    """Refuses a head whose law does not survive what is done to its targets."""
+    done = {f"data.scaler={kind}": KEEPS.get(kind, ("real",))}
+    done |= {f"normalizer={key}": each.keeps for key, each in normalizers.items()}
+    for what, keeps in done.items():
+        if head.support not in keeps:
+            law, remedy = SUPPORTS[head.support]
+            raise Refusal(f"head={name} is a law of {law}; {what} does more to them: use {remedy}", "config")
+
+
+def backbone(config: Mapping[str, Any], features: int) -> Stack:
+    """Layers of the named part, stacked: the settings of `Stack` are the same for all backbones, the rest the part's.
+
+    Raises Refusal as `part` does.
+    """
+    shared = list(inspect.signature(Stack).parameters)[2:]
+    own = list(inspect.signature(kind("backbone", config.get("name"))).parameters)[1:]
+    for key in config.keys() - {"name"}:
+        if key not in (*shared, *own):
+            hint = nearest(key, [*shared, *own])
+            raise Refusal(f"backbone.{key}: '{config['name']}' has no such setting{hint}", "config")
+    for key in shared:
+        if key not in config:
+            remedy = "begin its yaml with `defaults: [shared/stack]`"
+            raise Refusal(f"backbone.{key} is missing: every backbone needs it; {remedy}", "config")
+    settings = {key: config[key] for key in shared}
+    verify("backbone", config["name"], settings, Stack, 2)
+    rest = {key: value for key, value in config.items() if key not in shared}
+
+    def make_layer(width: int) -> Layer:
+        return part("backbone", rest, width)
+
+    return built(f"backbone={config['name']}", Stack, features, make_layer, **settings)
 
 
 def normalizer(name: str, settings: Any, shape: Shape) -> nn.Module:
@@ -214,67 +187,3 @@ def normalizer(name: str, settings: Any, shape: Shape) -> nn.Module:
 def width(config: Mapping[str, Any]) -> int:
     """Numbers that the head wants for each step and channel."""
     return part("head", config["head"]).width
-
-
-def optimizer(config: Mapping[str, Any], schedule: Mapping[str, Any]) -> Callable[[lightning.LightningModule], Any]:
-    """What Lightning's configure_optimizers returns, as a function of the module."""
-    settings = {key: value for key, value in config.items() if key != "name"}
-    made = OPTIMIZERS.get(str(config["name"]))
-    if made is None:
-        raise Refusal(f"optimizer={config['name']}: expected one of {', '.join(OPTIMIZERS)}", "part")
-    verify("optimizer", config["name"], settings, made, 1)
-    if schedule.keys() - {"name"} != SCHEDULES.get(str(schedule["name"]), {"": None}).keys():
-        wanted = "; ".join(f"{name} with {list(keys) or 'nothing else'}" for name, keys in SCHEDULES.items())
-        raise Refusal(f"scheduler={dict(schedule)}: expected {wanted}", "part")
-    for key, hint in SCHEDULES[schedule["name"]].items():
-        if not fits(schedule[key], hint) or not 0 <= schedule[key] <= 1:
-            raise Refusal(f"scheduler.{key}={schedule[key]}: expected a share between 0 and 1", "config")
-
-    def optimize(module: lightning.LightningModule) -> Any:
-        optimizer = built(f"optimizer={config['name']}", made, module.parameters(), **settings)
-        if schedule["name"] == "none":
-            return optimizer
-        epochs = module.trainer.max_epochs
-        if not epochs or epochs < 1:
-            raise Refusal("scheduler=cosine needs a last epoch: set trainer.max_epochs, or scheduler=none", "config")
-        lowest = schedule["lowest"] * settings["lr"]
-        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs, lowest)
-        return {"optimizer": optimizer, "lr_scheduler": cosine}
-
-    return optimize
-
-
-def trainer(config: Mapping[str, Any], checkpoints: Path, folder: Path | None) -> lightning.Trainer:
-    """A fresh Trainer: best checkpoint kept, early stopping, progress; TensorBoard if there is a run folder."""
-    wanted, settings = config["callbacks"], dict(config["trainer"])
-    verify("trainer", "Trainer", settings, lightning.Trainer)
-    whole(settings, "accumulate_grad_batches", 1)
-    whole(settings, "check_val_every_n_epoch", 1)
-    callbacks: list[lightning.Callback] = [callback("checkpoint", ModelCheckpoint, wanted, dirpath=checkpoints)]
-    if wanted["early_stopping"] is not None:
-        callbacks.append(callback("early_stopping", EarlyStopping, wanted))
-    if settings["enable_progress_bar"]:
-        shown = callback("progress", progress, wanted)
-        callbacks.append(shown)
-        settings["enable_progress_bar"] = not isinstance(shown, Lines)
-    board = LOGGERS.get(config["logger"]["name"])
-    if board is None:
-        raise Refusal(f"logger={config['logger']['name']}: expected one of {', '.join(LOGGERS)}", "part")
-    settings |= {"callbacks": callbacks, "logger": board(folder) if folder is not None else False}
-    made = built("trainer", lightning.Trainer, **settings, default_root_dir=checkpoints)
-    if settings["precision"] == "bf16-mixed" and made.strategy.root_device.type == "cpu":
-        try:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
-        except RuntimeError as error:
-            raise Refusal(
-                "trainer.precision=bf16-mixed: this processor has no bfloat16 for recurrent networks; use 32-true",
-                "config",
-            ) from error
-    return made
-
-
-def callback(name: str, made: Callable[..., Any], wanted: Mapping[str, Any], **given: Any) -> Any:
-    """A callback with the settings of its key."""
-    verify("callbacks", name, wanted[name], made)
-    return built(f"callbacks.{name}", made, **wanted[name], **given)

@@ -5,7 +5,7 @@ categories, d features of a backbone, w numbers of a head per step and channel, 
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int64
@@ -146,15 +146,15 @@ class Scaling:
         return Scaling(self.kind, self.loc.to(device), self.scale.to(device))
 
 
-class Backbone(Protocol):
-    """What reads a sequence: an nn.Module built as `Backbone(features, *, ...)`.
+@runtime_checkable
+class Layer(Protocol):
+    """One layer of a backbone in one direction: an nn.Module built as `Layer(features, *, ...)`.
 
-    `size` is the number d of its outputs; with two `directions` the first half reads forward, the second backward.
-    A loop of `step` equals `forward` (of one direction).
+    `size` is the number d of its outputs. A state is a tuple of tensors whose first axis is b (so that it can be
+    expanded, say for sample paths); its first tensor is the output just given. A loop of `step` equals `forward`.
     """
 
     size: int
-    directions: int
 
     def __call__(self, x: Float[Tensor, "b t f"], state: State) -> tuple[Float[Tensor, "b t d"], State]: ...
 
@@ -163,12 +163,27 @@ class Backbone(Protocol):
     def initial(self, b: int) -> State: ...
 
 
+class Backbone(Layer, Protocol):
+    """What reads a sequence: layers stacked (`forecast.backbone.base.Stack`), called as one of them is.
+
+    With two `directions` the first half of its outputs reads forward, the second backward, and it has no `step`. Its
+    state is to be handed on as it is: which of its tensors means what is the layers' own business.
+    """
+
+    directions: int
+
+
 class Normalizer(Protocol):
     """What takes a window's own level and spread out: an nn.Module built as `Normalizer(shape, *, ...)`.
 
     Returns z for the context, and loc and scale of the horizon: forecast = network's output * scale + loc. Always
-    affine with a positive scale, so several compose and quantiles keep their order.
+    affine with a positive scale, so several compose and quantiles keep their order. `keeps` names the kinds of targets
+    (`support` of a head) that it leaves such: "real" alone if it shifts, "positive", too, if it only scales, and
+    "count" if it does neither. `alike` says whether the horizon's values are normalised as the context's are.
     """
+
+    keeps: tuple[str, ...]
+    alike: bool
 
     def __call__(
         self, y: Float64[Tensor, "b context c"], observed: Bool[Tensor, "b context c"], clock: Int64[Tensor, "b length"]

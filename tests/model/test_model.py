@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from torch import Tensor, nn
 
 from forecast import build
-from forecast.config import CONF
+from forecast.config import CONF, composed
 from forecast.contract import Batch, Scaling, Shape
 from forecast.data.order import Order
 from forecast.error import Diverged, Refusal
 from forecast.model.base import Model
-from forecast.model.direct import last
+from forecast.model.direct import Last
 
 GROUPS = ("model", "backbone", "head", "normalizer", "optimizer", "scheduler")
+NAMES = {group: [path.stem for path in sorted(Path(CONF, group).glob("*.yaml"))] for group in GROUPS}
 YAMLS = {
-    group: {path.stem: yaml.safe_load(path.read_text()) for path in sorted(Path(CONF, group).glob("*.yaml"))}
-    for group in GROUPS
+    group: {x: composed("train", [f"{group}={x if group != 'normalizer' else [x]}"])[group] for x in names}
+    for group, names in NAMES.items()
 }
 CONTEXT, GAP, HORIZON, SLOTS = 8, 2, 5, 3
 KINDS = {
@@ -314,10 +314,10 @@ def test_two_directions_give_the_last_state_of_each(backbone, layers):
     """The last states as torch returns them: the last two rows are those of the top layer, forward and backward."""
     net = made({}, backbone=backbone, settings={"backbone": {"bidirectional": True, "layers": layers}})
     out, state = net.backbone(torch.randn(4, CONTEXT, 1), net.backbone.initial(4))
-    assert torch.equal(last(out, 2), torch.cat((state[0][-2], state[0][-1]), -1))
+    assert torch.equal(Last(net.backbone)(out), torch.cat((state[-len(state) // 2], state[-1]), -1))
     one = made({}, backbone=backbone)
     out, state = one.backbone(torch.randn(4, CONTEXT, 1), one.backbone.initial(4))
-    assert torch.equal(last(out, 1), state[0][-1])
+    assert torch.equal(Last(one.backbone)(out), state[0])
 
 
 @pytest.mark.parametrize("backbone", BOTH)
