@@ -21,7 +21,7 @@ import lightning
 import torch
 from torch import nn
 
-from forecast import Forecaster, build, config
+from forecast import Forecaster, build, config, training
 from forecast.data import panel as panels
 from forecast.data import scaler
 from forecast.recipe import datamodule, laid, opened, shape_of
@@ -55,7 +55,7 @@ def ours(settings, module, shape, scaling):
     """Windows a second of training steps through the Trainer, default settings."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = build.trainer(settings, Path(scratch), None)
+        trainer = training.trainer(settings, Path(scratch), None)
         trainer.callbacks.append(clock)
         trainer.fit(build.model(settings, shape, scaling), datamodule=module)
     return 256 * STEPS / (clock.at[-1] - clock.at[WARM - 1])
@@ -114,17 +114,17 @@ FIRST = """
 import sys, time
 began = float(sys.argv[1])
 from lightning.pytorch.callbacks import Callback
-import forecast.build as build
+import forecast.training as training
 class Stop(Callback):
     def on_train_batch_end(self, *_):
         print(time.time() - began, flush=True)
         raise KeyboardInterrupt
-made = build.trainer
+made = training.trainer
 def trainer(*arguments):
     found = made(*arguments)
     found.callbacks.append(Stop())
     return found
-build.trainer = trainer
+training.trainer = trainer
 from forecast.run import run
 run("train", ["folder=first"])
 """

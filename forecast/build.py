@@ -5,27 +5,19 @@ point (`[project.entry-points."forecast.backbone"]`): what pip installed is trus
 """
 
 import inspect
-import types
-import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning
-import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from torch import nn
-
+from forecast import training
 from forecast.backbone.base import Stack
-from forecast.board.progress import Lines, progress
-from forecast.board.tensorboard import logger
 from forecast.contract import Layer, Normalizer, Scaling, Shape
 from forecast.error import Refusal, nearest
 from forecast.head.base import Head
 from forecast.model.base import Model, Parts
+from forecast.setting import built, fits, verify, wanted, whole
 
 HERE = Path(__file__).resolve().parent
 Names = Sequence[str]
@@ -41,13 +33,14 @@ DATA: dict[str, Any] = {  # what each key of conf/data may hold
     "thousands": str | None, "encoding": str | None, "header": int | None, "missing": Sequence[str | float],
     "dates": str | Names | None, "tz": str | None, "stamp": Literal["begin", "end", "count"] | None, "day": str | None,
     "duplicates": Literal["first", "last", "mean"] | None, "resample": Literal["mean", "sum", "repeat"] | None,
-    "max_gap": int | None, "memory": int, "start": str | None,
+    "max_gap": int | None, "memory": int, "start": str | None, "label": Mapping[str, Sequence[str | int]] | None,
 }  # fmt: skip
 KEEPS = {"none": ("real", "positive", "count"), "capacity": ("real", "positive")}  # scalers; the others shift
 SUPPORTS = {
     "positive": ("numbers above 0, to be scaled only", "data.scaler=none or capacity, and normalizer=none or mean"),
     "count": ("whole numbers, to be left as they are", "data.scaler=none and normalizer=none"),
 }
+VALUES = ("autoregressive",)  # models that learn from every value and forecast along paths of them
 ABOVE_ZERO = ("season", "train_window", "half_life", "header")
 POSITIVE = ("context", "horizon", "stride", "batch_size")
 
@@ -59,7 +52,7 @@ def names(group: str) -> list[str]:
 
 
 def kind(group: str, name: Any) -> type:
-    """The class of a part: the only one that its file defines."""
+    """The class of a part: the first that its file defines."""
     if name not in names(group):
         raise Refusal(
             f"{group}={name}: no such part{nearest(str(name), names(group))} ({', '.join(names(group))})", "part"
@@ -112,6 +105,33 @@ def check(config: Mapping[str, Any]) -> None:
         raise Refusal(f"data.latitude={data['latitude']}: expected degrees between -90 and 90", "config")
     if None not in (data["min"], data["max"]) and data["min"] >= data["max"]:
         raise Refusal(f"data.min={data['min']} is not below data.max={data['max']}", "config")
+    told(config, part("head", config["head"]))
+
+
+def told(config: Mapping[str, Any], head: Head) -> None:
+    """Refuses classes of what is neither the change since the last value nor a label, and labels that are changed."""
+    data, model, name = config["data"], config["model"], config["head"]["name"]
+    if data["label"] is None and not head.classes:
+        return
+    if model["name"] in VALUES:
+        raise Refusal(
+            f"model={model['name']} goes on from values, which head={name} does not give: use model=direct", "config"
+        )
+    found = {"data.scaler": data["scaler"], "normalizer": list(config["normalizer"])}
+    found |= {"model.skip": model.get("skip", "none"), "horizon": config["horizon"], "gap": config["gap"]}
+    wanted, why = {"normalizer": ["last"], "model.skip": "none"}, f"head={name} tells changes since the last value"
+    if data["label"] is not None:
+        if data["start"] is None or [len({*map(str, x)}) for x in data["label"].values()] != [len(head.classes)]:
+            raise Refusal(
+                f"data.label={data['label']}: expected one column and its labels, as many as head=direction has "
+                f"classes (head.classes={[*head.classes]}), beside data.start",
+                "config",
+            )
+        wanted = {"data.scaler": "none", "normalizer": ["none"], "model.skip": "none", "horizon": 1, "gap": 0}
+        why = "a label is one step after the values, and left as it is"
+    for key, value in wanted.items():
+        if found[key] != value:
+            raise Refusal(f"{key}={found[key]}: {why}; use {key}={value}", "config")
 
 
 def without_targets(node: Any, path: str) -> None:
@@ -177,7 +197,7 @@ def backbone(config: Mapping[str, Any], features: int) -> Stack:
     return built(f"backbone={config['name']}", Stack, features, make_layer, **settings)
 
 
-def normalizer(name: str, settings: Any, shape: Shape) -> nn.Module:
+def normalizer(name: str, settings: Any, shape: Shape) -> Any:
     """A normalizer, whose yaml is its name over its settings."""
     if not isinstance(settings, Mapping) or "name" in settings:
         raise Refusal(f"normalizer.{name}={settings}: expected the settings of '{name}'", "config")

@@ -70,6 +70,8 @@ def described(command: str) -> str:
 def explained(command: str) -> str:
     """A command's keys: its yaml with the comments, and the parts that its groups choose from."""
     text = (CONF / f"{command}.yaml").read_text()
+    if "\n  - train\n" in text:  # a command with the keys of training
+        text = (CONF / "train.yaml").read_text()
     groups = re.findall(r"^  - (\w+): \[?(\w+)\]?$", text, re.MULTILINE)
     lines = [f"forecast {command} key=value ...     {described(command)}", ""]
     lines += text.split("\n\n", 1)[1].rstrip().split("\n")

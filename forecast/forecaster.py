@@ -15,7 +15,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from forecast import artifact, build, config
+from forecast import artifact, build, config, training
 from forecast.contract import Shape
 from forecast.data import grid as grids
 from forecast.data import panel as panels
@@ -34,9 +34,12 @@ from forecast.model.base import Model
 from forecast.recipe import (
     AT_ONCE,
     Frame,
+    classed,
     datamodule,
     divisors,
+    labelled,
     laid,
+    lawful,
     naive,
     opened,
     origin_window,
@@ -144,6 +147,7 @@ class Forecaster:
         started = perf_counter()
         grid, borders = laid(settings, opened(settings["data"], frame))
         data = settings["data"]
+        lawful(grid, build.part("head", settings["head"]))
         outside(grid, data["min"], data["max"])
         statistics = scaler.learn(grid, borders[0], data)
         panel = panels.panel(grid, statistics)
@@ -157,7 +161,7 @@ class Forecaster:
         with torch.random.fork_rng(), checkpoints(folder) as kept:
             torch.manual_seed(settings["seed"])
             model = build.model(settings, shape_of(panel, statistics, settings), statistics.scaling)
-            trainer = build.trainer(settings, kept, None if folder is None else Path(folder))
+            trainer = training.trainer(settings, kept, None if folder is None else Path(folder))
             try:
                 trainer.fit(model, datamodule=module)
             except MisconfigurationException as error:
@@ -192,9 +196,12 @@ class Forecaster:
         """Forecasts what follows the last observed row of each series: the real future, y empty.
 
         `frame` has new rows in the columns of the training data, or names a CSV file of them (default: the training
-        data). Known covariates must reach over the horizon. Returns the forecast table, in data units.
+        data). Known covariates must reach over the horizon. Returns the forecast table, in data units; of labelled
+        series, whose labels are not looked at, that of the labels.
         """
         fitted, panel = self.fitted, self.panel(frame)
+        if fitted.config["data"]["label"]:
+            panel = replace(panel, lengths=panel.lengths.clamp(max=fitted.config["context"]))
         windows = Windows.latest(panel, window_of(fitted.config, panel.layout.clock))
         windows.check_future()
         return self.forecast(windows, levels)
@@ -210,10 +217,15 @@ class Forecaster:
         return self.forecast(self.origins(self.panel(frame), stride), levels)
 
     def judge(self, frame: Frame | None = None, *, stride: int | None = None) -> Judgement:
-        """The backtest beside the seasonal naive forecast of the same windows, and the scores of both."""
+        """The backtest beside the seasonal naive forecast of the same windows, and the scores of both.
+
+        Labels have no seasons: their forecasts stand alone.
+        """
         statistics, panel = self.fitted.statistics, self.panel(frame)
         windows = self.origins(panel, stride)
-        forecasts = {self.name: self.forecast(windows), REFERENCE: naive(windows, statistics.season)}
+        forecasts = {self.name: self.forecast(windows)}
+        if not self.fitted.config["data"]["label"]:
+            forecasts[REFERENCE] = naive(windows, statistics.season, self.fitted.model)
         return Judgement(forecasts, compared(forecasts, *divisors(panel, statistics)))
 
     @property
@@ -268,6 +280,7 @@ class Forecaster:
             table.again(frame, fitted.layout, fitted.config["data"], source),
             fitted.config["gap"] + fitted.config["horizon"],
         )
+        labelled(grid, fitted.config)
         return panels.panel(grid, fitted.statistics)
 
     def origins(self, panel: Panel, stride: int | None) -> Windows:
@@ -287,13 +300,19 @@ class Forecaster:
         results = []
         with torch.inference_mode():
             for batch in windows.to(model.device).batches(AT_ONCE):
-                point, quantiles = model.forecast(batch, levels)
-                y = torch.where(batch.target_observed, batch.target, torch.nan)
+                if model.head.classes:
+                    params = model(batch).params
+                    spread = torch.cat((model.head.quantiles(params, levels), model.head.probabilities(params)), -1)
+                    point = spread.argmax(-1).double()
+                else:
+                    point, spread = model.forecast(batch, levels)
+                y = torch.where(batch.target_observed, classed(model, batch, batch.target), torch.nan)
                 counts = windows.counts(batch.clock)
-                results.append([x.cpu().numpy() for x in (batch.cutoff, y, counts, point, quantiles)])
-        cutoff, y, counts, *forecasts = (np.concatenate(x) for x in zip(*results, strict=True))
-        point, quantiles = (np.clip(x, data["min"], data["max"]) for x in forecasts)
-        return tabulate(windows.panel, gap, cutoff, y, point, quantiles, levels, counts)
+                results.append([x.cpu().numpy() for x in (batch.cutoff, y, counts, point, spread)])
+        cutoff, y, counts, point, spread = (np.concatenate(x) for x in zip(*results, strict=True))
+        if not model.head.classes:
+            point, spread = (np.clip(x, data["min"], data["max"]) for x in (point, spread))
+        return tabulate(windows.panel, gap, cutoff, y, point, spread, model.head.classes or levels, counts)
 
 
 @contextmanager

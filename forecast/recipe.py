@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float64
+from torch import Tensor
+from torch.nn.functional import one_hot
 
 from forecast import build
-from forecast.contract import Shape, Window
+from forecast.contract import Batch, Shape, Window
 from forecast.data import grid as grids
 from forecast.data import reader, table
 from forecast.data.clock import Clock
@@ -24,6 +27,8 @@ from forecast.data.table import Table
 from forecast.data.windows import Windows
 from forecast.error import Refusal
 from forecast.evaluation.baseline import seasonal_naive
+from forecast.head.base import Head
+from forecast.model.base import Model
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +60,8 @@ def datamodule(settings: Mapping[str, Any], panel: Panel, borders: Borders) -> S
         borders,
         train_window=settings["data"]["train_window"],
         half_life=settings["data"]["half_life"],
+        weights=settings["loss"]["series"],
+        windows_per_epoch=settings["windows_per_epoch"],
         batch_size=settings["batch_size"],
         seed=settings["seed"],
     )
@@ -65,6 +72,25 @@ def outside(grid: Grid, low: float | None, high: float | None) -> None:
     beyond = (grid.y < (-np.inf if low is None else low)) | (grid.y > (np.inf if high is None else high))
     if beyond.any():
         log.warning("%s: %d values lie outside data.min and data.max", grid.source, beyond.sum())
+
+
+def lawful(grid: Grid, head: Head) -> None:
+    """Refuses observed values that the law of the head does not know."""
+    if head.support == "real":
+        return
+    wrong = grid.y < 0 if head.span is None else grid.y <= 0
+    if head.support == "count":
+        wrong = (grid.y < 0) | (grid.y % 1 > 0)
+    if wrong.any():
+        row, channel = (int(x[0]) for x in np.nonzero(wrong))
+        series = int(np.searchsorted(grid.offsets, row, "right")) - 1
+        stamp = grid.layout.clock.stamps(grid.ordinals[row : row + 1])[0]
+        law = {"positive": "numbers above 0", "count": "whole numbers from 0 on"}[head.support]
+        raise Refusal(
+            f"{grid.source}: {grid.y[row, channel]:g} at {stamp} of series '{grid.names[series]}' "
+            f"({int(wrong.sum())} such values): the law of this head is one of {law}; use head=quantile, or student",
+            "support",
+        )
 
 
 def opened(data: Mapping[str, Any], frame: Frame | None) -> Table:
@@ -81,7 +107,18 @@ def opened(data: Mapping[str, Any], frame: Frame | None) -> Table:
 def laid(settings: Mapping[str, Any], checked: Table) -> tuple[Grid, Borders]:
     """The table on its grid, and where its parts end."""
     grid = grids.grid(checked, settings["gap"] + settings["horizon"])
+    labelled(grid, settings)
     return grid, grid.borders(settings["data"]["split"], settings["data"]["split_each"])
+
+
+def labelled(grid: Grid, settings: Mapping[str, Any]) -> None:
+    """Refuses labelled series that are not one window each."""
+    if settings["data"]["label"] and (grid.lengths != settings["context"] + 1).any():
+        raise Refusal(
+            f"{grid.source}: a labelled series is one window, and has {int(grid.lengths[0]) - 1} values where "
+            f"context={settings['context']}: the context has to be their number",
+            "config",
+        )
 
 
 def shape_of(panel: Panel, statistics: Statistics, settings: Mapping[str, Any]) -> Shape:
@@ -102,14 +139,30 @@ def shape_of(panel: Panel, statistics: Statistics, settings: Mapping[str, Any]) 
     )
 
 
-def naive(windows: Windows, season: int) -> pd.DataFrame:
-    """The forecast table of seasonal naive over windows, with y; season 1 repeats the last value."""
-    parts = []
-    for batch in windows.batches(AT_ONCE):
-        y = torch.where(batch.target_observed, batch.target, torch.nan)
-        parts.append((batch.cutoff, y, seasonal_naive(batch, season), windows.counts(batch.clock)))
-    cutoff, y, point, counts = (torch.cat(x).numpy() for x in zip(*parts, strict=True))
-    return tabulate(windows.panel, windows.window.gap, cutoff, y, point, point[..., None][..., :0], (), counts)
+def classed(model: Model, batch: Batch, values: Float64[Tensor, "b horizon c"]) -> Float64[Tensor, "b horizon c"]:
+    """Values in data units as the model's forecasts are told: as they are, or as the numbers of their classes."""
+    if not model.head.classes:
+        return values
+    _, loc, scale = model.normalized(batch)
+    z = (model.scaling.apply(values, batch.series) - loc) / scale
+    return model.head.number(z.float()).double()
+
+
+def naive(windows: Windows, season: int, model: Model | None = None) -> pd.DataFrame:
+    """The forecast table of seasonal naive over windows, with y, told as the model's; season 1 repeats the last value.
+
+    Of classes it gives the one in which its forecast is, with probability 1.
+    """
+    classes, parts = () if model is None else model.head.classes, []
+    for batch in (windows if model is None else windows.to(model.device)).batches(AT_ONCE):
+        y, point = batch.target, seasonal_naive(batch, season)
+        if model is not None:
+            y, point = (classed(model, batch, x) for x in (y, point))
+        spread = one_hot(point.long(), len(classes)) if classes else point[..., None][..., :0]
+        y = torch.where(batch.target_observed, y, torch.nan)
+        parts.append((batch.cutoff, y, point, spread, windows.counts(batch.clock)))
+    cutoff, y, point, spread, counts = (torch.cat(x).cpu().numpy() for x in zip(*parts, strict=True))
+    return tabulate(windows.panel, windows.window.gap, cutoff, y, point, spread, classes, counts)
 
 
 def divisors(panel: Panel, statistics: Statistics) -> tuple[dict[str, float], dict[str, float]]:

@@ -1,7 +1,6 @@
 """From yaml to objects: names of files only, no key too many or too few, and every refusal before anything happens."""
 
 import inspect
-import math
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,16 +15,16 @@ import pytest
 import torch
 import yaml
 from conftest import QUICK
-from lightning.pytorch.callbacks import EarlyStopping
 from torch import nn
 
-from forecast import Forecaster, build, config
+from forecast import Forecaster, build, config, training
+from forecast.cli import main
 from forecast.contract import Scaling, Shape
 from forecast.data.synthetic import panel
 from forecast.error import Refusal
 
 GROUPS = ("model", "backbone", "head", "normalizer")
-SHAPE = Shape(8, 5, 0, channels=1, past=0, future=0, static=0, cardinalities=(3,), season=4, series=2, width=9)
+SHAPE = Shape(48, 24, 0, channels=1, past=0, future=0, static=0, cardinalities=(3,), season=4, series=2, width=9)
 SCALING = Scaling("standard", torch.zeros(2, 1).double(), torch.ones(2, 1).double())
 
 
@@ -37,8 +36,15 @@ def quick():
         yield
 
 
+@cache
+def stacked(name: str) -> dict:
+    return config.composed("train", [f"backbone={name}"])["backbone"]
+
+
 def settings(group: str, name: str) -> dict:
     """What a yaml says of a part, `name` included."""
+    if group == "backbone":
+        return dict(stacked(name))
     found = yaml.safe_load((config.CONF / group / f"{name}.yaml").read_text())
     return {"name": name, **found[name]} if group == "normalizer" else found
 
@@ -46,6 +52,7 @@ def settings(group: str, name: str) -> dict:
 PARTS = [(group, path.stem) for group in GROUPS for path in sorted((config.CONF / group).glob("*.yaml"))]
 KEYS = [(group, name, key) for group, name in PARTS for key in settings(group, name) if key != "name"]
 every = pytest.mark.parametrize(("group", "name"), PARTS)
+everylayer = pytest.mark.parametrize("name", build.names("backbone"))
 everykey = pytest.mark.parametrize(("group", "name", "key"), KEYS)
 
 
@@ -69,20 +76,31 @@ def assembled(wanted: dict) -> lightning.LightningModule:
     """Everything that `build` makes of a configuration."""
     build.check(wanted)
     net = build.model(wanted, SHAPE, SCALING)
-    net.trainer = build.trainer(wanted, Path("checkpoints"), Path("run"))
+    net.trainer = training.trainer(wanted, Path("checkpoints"), Path("run"))
     net.configure_optimizers()
     return net
+
+
+def made(group: str, wanted: dict) -> Any:
+    """A part, or a backbone of it, as `build` makes it."""
+    return build.backbone(wanted, 3) if group == "backbone" else build.part(group, wanted, *given(group))
+
+
+def parameters(group: str, name: str) -> dict[str, inspect.Parameter]:
+    """What a part may be set: the parameters of its class; a layer's and those of the stack for a backbone."""
+    classes = [build.kind(group, settings(group, name)["name"])] + [build.Stack] * (group == "backbone")
+    return {key: x for each in classes for key, x in inspect.signature(each).parameters.items()}
 
 
 def given(group: str) -> tuple:
     """What `build` gives a part besides its settings."""
 
     def backbone(features: int) -> nn.Module:
-        return build.part("backbone", composed()["backbone"], features)
+        return build.backbone(composed()["backbone"], features)
 
     head = build.part("head", composed()["head"])
-    parts = build.Parts(head, [], SCALING, lambda module: None, 1)
-    return {"model": (SHAPE, backbone, parts), "backbone": (3,), "head": (), "normalizer": (SHAPE,)}[group]
+    parts = build.Parts(head, [], SCALING, lambda module: None, training.emphasis(composed()["loss"], SHAPE.horizon), 1)
+    return {"model": (SHAPE, backbone, parts), "backbone": (), "head": (), "normalizer": (SHAPE,)}[group]
 
 
 def test_the_configuration_as_it_comes_is_assembled():
@@ -91,31 +109,42 @@ def test_the_configuration_as_it_comes_is_assembled():
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_each_file_has_its_yaml_and_is_found_by_its_name(group):
-    assert build.names(group) == [name for each, name in PARTS if each == group]
+    named = {name: settings(group, name)["name"] for each, name in PARTS if each == group}
+    assert build.names(group) == sorted(set(named.values()))
+    assert all(named[name] == name for name in build.names(group))  # the others are presets of these
 
 
 @every
 def test_the_keys_of_a_yaml_are_the_keyword_only_parameters_of_its_class(group, name):
-    made = build.kind(group, name)
-    parameters = inspect.signature(made).parameters.values()
-    known = [x.name for x in parameters if x.kind is x.KEYWORD_ONLY]
+    found = parameters(group, name).values()
+    known = [x.name for x in found if x.kind is x.KEYWORD_ONLY]
     assert sorted(known) == sorted(settings(group, name).keys() - {"name"})
-    assert all(x.default is x.empty and x.kind is not x.VAR_KEYWORD for x in parameters)
+    assert all(x.default is x.empty and x.kind is not x.VAR_KEYWORD for x in found)
+
+
+@everylayer
+def test_a_layer_and_the_stack_share_no_setting(name):
+    own, shared = (set(inspect.signature(each).parameters) for each in (build.kind("backbone", name), build.Stack))
+    assert own & shared == {"features"}
 
 
 @every
-def test_a_part_is_the_only_class_of_its_file(group, name):
-    made = build.kind(group, name)
-    inside = [x for x in vars(sys.modules[made.__module__]).values() if inspect.isclass(x)]
-    assert [x for x in inside if x.__module__ == made.__module__] == [made]
-    assert isinstance(build.part(group, settings(group, name), *given(group)), made)
+def test_a_part_is_the_first_class_of_its_file_and_called_as_it_is(group, name):
+    first = build.kind(group, settings(group, name)["name"])
+    inside = [x for x in vars(sys.modules[first.__module__]).values() if inspect.isclass(x)]
+    assert [x for x in inside if x.__module__ == first.__module__][0] is first
+    file = first.__module__.rpartition(".")[2].replace("_", "")
+    assert first.__name__.lower() == file or file == "none"
+    part = made(group, settings(group, name))
+    assert isinstance(part.layers[0] if group == "backbone" else part, first)
 
 
 @everykey
 def test_an_unknown_key_is_refused_by_its_nearest(group, name, key):
-    wanted = settings(group, name) | {f"{key[:-1]}": 1}
-    with pytest.raises(Refusal, match=f"{group}.{key[:-1]}: '{name}' has no such setting; did you mean '{key}'"):
-        build.part(group, wanted, *given(group))
+    wanted = settings(group, name)
+    hint = f"{group}.{key[:-1]}: '{wanted['name']}' has no such setting; did you mean '{key}'"
+    with pytest.raises(Refusal, match=hint):
+        made(group, wanted | {key[:-1]: 1})
 
 
 @everykey
@@ -123,7 +152,28 @@ def test_a_missing_key_is_refused(group, name, key):
     wanted = settings(group, name)
     del wanted[key]
     with pytest.raises(Refusal, match=f"{group}.{key} is missing"):
-        build.part(group, wanted, *given(group))
+        made(group, wanted)
+
+
+def test_a_backbones_yaml_without_what_all_share_is_told_how_to_get_it():
+    with pytest.raises(Refusal, match=r"defaults: \[shared/stack\]"):
+        build.backbone({"name": "mingru", "hidden_size": 4}, 3)
+
+
+def test_a_backbone_of_ones_own_folder_has_what_all_share(tmp_path, monkeypatch, capfd):
+    (tmp_path / "mine" / "backbone").mkdir(parents=True)
+    (tmp_path / "mine/backbone/wide.yaml").write_text("defaults: [shared/stack]\nname: mingru\nhidden_size: 100\n")
+    (tmp_path / "mine/backbone/deep.yaml").write_text("defaults: [gru, _self_]\nlayers: 3\nresidual: true\n")
+    expected = {
+        "wide": settings("backbone", "mingru") | {"hidden_size": 100, "norm": True},
+        "deep": settings("backbone", "gru") | {"layers": 3, "residual": True, "norm": True},
+    }
+    for name, wanted in expected.items():
+        words = ["--config-dir", "mine", f"backbone={name}", "backbone.norm=true", "--cfg", "job"]
+        monkeypatch.setattr(sys, "argv", ["forecast", "train", *words])
+        assert main() == 0
+        found = yaml.safe_load(capfd.readouterr().out)["backbone"]
+        assert found == wanted and build.backbone(found, 3).size == wanted["hidden_size"]
 
 
 WRONG = {int: (1.5, True, "1", None, [1]), float: (True, "1.0", None, [1.0]), bool: (1, "true", None), str: (5, None)}
@@ -131,10 +181,10 @@ WRONG = {int: (1.5, True, "1", None, [1]), float: (True, "1.0", None, [1.0]), bo
 
 @everykey
 def test_an_ill_typed_value_is_refused(group, name, key):
-    hint = inspect.signature(build.kind(group, name)).parameters[key].annotation
+    hint = parameters(group, name)[key].annotation
     for value in (*WRONG.get(hint, ("text",)), {"a": 1}, object()):
         with pytest.raises(Refusal, match=rf"{group}\.{key}=.*: expected "):
-            build.part(group, settings(group, name) | {key: value}, *given(group))
+            made(group, settings(group, name) | {key: value})
 
 
 @pytest.mark.parametrize(
@@ -142,7 +192,10 @@ def test_an_ill_typed_value_is_refused(group, name, key):
     [
         *(("backbone.hidden_size", x) for x in (0, -1)),
         *(("backbone.layers", x) for x in (0, -1)),
-        *(("backbone.dropout", x) for x in (2.0, -0.1, float("nan"))),
+        *((f"backbone.{key}", x) for key in ("dropout", "zoneout") for x in (2.0, -0.1, float("nan"))),
+        *(("backbone.dilations", x) for x in ([], [0], [1, 2])),
+        *(("backbone", settings("backbone", name) | {"hidden_size": 0}) for name in build.names("backbone")),
+        *(("backbone", settings("backbone", "slstm") | {"heads": x}) for x in (0, -1, 3, 65)),
         ("model.hidden", -1),
         *(("model.dropout", x) for x in (2.0, -0.1)),
         ("model.embedding", -1),
@@ -159,7 +212,12 @@ def test_an_impossible_value_is_refused(path, value):
 @pytest.mark.parametrize("value", [2.0, -0.1])
 def test_an_impossible_dropout_is_refused_between_layers_too(value):
     with pytest.raises(Refusal, match="dropout"):
-        build.part("backbone", settings("backbone", "lstm") | {"layers": 2, "dropout": value}, 3)
+        build.backbone(settings("backbone", "lstm") | {"layers": 2, "dropout": value}, 3)
+
+
+def test_dilations_that_are_not_one_a_layer_are_refused_with_both_numbers():
+    with pytest.raises(Refusal, match=r"\[1, 2, 4\] has 3 numbers for layers=2"):
+        build.backbone(settings("backbone", "lstm") | {"layers": 2, "dilations": [1, 2, 4]}, 3)
 
 
 FITTING = [(3, int), (3, float), (3.5, float), (True, bool), ("a", str), (None, float | None), (2, float | None)]
@@ -177,8 +235,9 @@ def test_a_yaml_value_fits_its_annotation_or_not(pairs, expected):
 
 @every
 def test_an_unknown_part_is_refused_by_its_nearest(group, name):
+    name = settings(group, name)["name"]
     with pytest.raises(Refusal, match=f"{group}={name}x: no such part; did you mean '{name}'") as caught:
-        build.part(group, {"name": f"{name}x"}, *given(group))
+        made(group, {"name": f"{name}x"})
     assert all(each in str(caught.value) for each in build.names(group))
 
 
@@ -204,10 +263,11 @@ NAMES += [["lstm"], {"_target_": "evil.call"}, "forecast.evil", "forecast.head.q
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_name_that_is_no_file_of_the_folder_is_refused_and_nothing_is_imported(ran, group):
-    needs, before = given(group), set(sys.modules)
+    given(group)  # imports what those of the default configuration need
+    before = set(sys.modules)
     for name in NAMES:
         with pytest.raises(Refusal, match="no such part"):
-            build.part(group, {"name": name}, *needs)
+            made(group, {"name": name})
     assert not ran.exists() and set(sys.modules) == before
 
 
@@ -267,132 +327,15 @@ def test_settings_of_a_normalizer_that_it_does_not_know_are_refused(value):
         build.model(changed("normalizer", {"standard": value}), SHAPE, SCALING)
 
 
-TABLE = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-
-
-def test_each_optimizer_of_the_table_has_its_yaml():
-    assert sorted(build.OPTIMIZERS) == sorted(path.stem for path in (config.CONF / "optimizer").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("name", build.OPTIMIZERS)
-def test_an_optimizer_is_torchs_own_with_the_settings_of_its_yaml(name):
-    wanted = yaml.safe_load((config.CONF / "optimizer" / f"{name}.yaml").read_text())
-    net = nn.Linear(3, 2)
-    made = build.optimizer(wanted, {"name": "none"})(net)
-    assert type(made) is TABLE[name] and made.param_groups[0]["params"] == list(net.parameters())
-    assert {key: made.param_groups[0][key] for key in wanted if key != "name"} == {
-        key: value for key, value in wanted.items() if key != "name"
-    }
-
-
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        *(("optimizer.name", x) for x in ("admw", None, "_target_", ["adam"])),
-        *(("optimizer.lr", x) for x in (-1.0, "fast", None)),
-        *(("scheduler.name", x) for x in ("cosin", None, ["none"])),
-        ("optimizer.lrr", 0.1),
-        ("scheduler", {"name": "cosine"}),
-        *(("scheduler", {"name": "cosine", "lowest": x}) for x in ("low", None, -1.0, [0.1])),
-        ("scheduler", {"name": "cosine", "lowest": 0.1, "lowst": 0.1}),
-    ],
-)
-def test_a_bad_optimizer_or_scheduler_is_refused(path, value):
-    with pytest.raises(Refusal, match=path.split(".")[0]):
-        assembled(changed(path, value))
-
-
-def test_a_misspelt_setting_of_an_optimizer_is_refused_at_once_by_its_nearest():
-    with pytest.raises(Refusal, match=r"optimizer\.momentun.*did you mean 'momentum'"):
-        build.optimizer({"name": "sgd", "lr": 0.1, "momentun": 0.9}, {"name": "none"})
-
-
-def rates(epochs: int, lowest: float) -> list[float]:
-    """The learning rate of each epoch under the cosine schedule, from 0.1 on."""
-    wanted = changed("scheduler", {"name": "cosine", "lowest": lowest}) | {"optimizer": {"name": "sgd", "lr": 0.1}}
-    wanted["trainer"] = {**wanted["trainer"], "max_epochs": epochs}
-    net = assembled(wanted)
-    made, seen = net.configure_optimizers(), []
-    for _ in range(epochs):
-        seen.append(made["optimizer"].param_groups[0]["lr"])
-        made["optimizer"].step()
-        made["lr_scheduler"].step()
-    return seen
-
-
-@pytest.mark.parametrize("epochs", [2, 5, 10])
-def test_the_cosine_falls_from_lr_to_its_lowest_share_after_the_last_epoch(epochs):
-    share = [0.01 + 0.99 * (1 + math.cos(math.pi * epoch / epochs)) / 2 for epoch in range(epochs)]
-    assert rates(epochs, 0.01) == pytest.approx([0.1 * x for x in share])
-
-
-def test_the_cosine_of_a_single_epoch_is_lr():
-    assert rates(1, 0.5) == [0.1]
-
-
-def test_a_cosine_without_a_last_epoch_is_refused():
-    wanted = changed("scheduler", {"name": "cosine", "lowest": 0.01})
-    wanted["trainer"] |= {"max_epochs": -1, "max_steps": 10}
-    with pytest.raises(Refusal, match="scheduler"):
-        assembled(wanted)
-
-
-def test_no_scheduler_keeps_the_rate():
-    net = assembled(changed("scheduler", {"name": "none"}))
-    assert isinstance(net.configure_optimizers(), torch.optim.Adam)
-
-
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        *(("trainer.accelerator", x) for x in ("foo", "tpu")),
-        *(("trainer.devices", x) for x in (-5, 0, "x")),
-        *(("trainer.limit_train_batches", x) for x in (-1, "x", 1.5)),
-        *(("trainer.max_epochs", x) for x in (-2, "x")),
-        *(("trainer.accumulate_grad_batches", x) for x in (0, "x")),
-        ("trainer.strategy", "foo"),
-        ("trainer.precision", "foo"),
-        ("trainer.gradient_clip_algorithm", "foo"),
-        ("trainer.gradient_clip_val", "x"),
-        ("trainer.max_steps", -2),
-        ("trainer.max_time", "x"),
-        ("trainer.check_val_every_n_epoch", 0),
-        ("trainer.epochs", 3),
-        ("callbacks.checkpoint.mode", "foo"),
-        ("callbacks.checkpoint.save_top_k", "x"),
-        ("callbacks.checkpoint.folder", "x"),
-        ("callbacks.early_stopping.mode", "foo"),
-        ("callbacks.early_stopping.patienc", 3),
-        ("logger.name", "tensorbord"),
-    ],
-)
-def test_a_trainer_that_cannot_be_is_refused(path, value):
-    with pytest.raises(Refusal):
-        build.trainer(changed(path, value), Path("checkpoints"), Path("run"))
-
-
-def test_a_trainer_is_as_its_configuration_says(tmp_path):
-    wanted = changed("trainer.max_epochs", 3)
-    made = build.trainer(wanted, tmp_path / "checkpoints", tmp_path / "run")
-    stopping = made.early_stopping_callback
-    assert made.max_epochs == 3 and made.gradient_clip_val == wanted["trainer"]["gradient_clip_val"]
-    assert made.checkpoint_callback.dirpath == str(tmp_path / "checkpoints")
-    assert isinstance(stopping, EarlyStopping)
-    assert stopping.patience == wanted["callbacks"]["early_stopping"]["patience"]
-    assert made.logger is not None
-    bare = build.trainer(changed("callbacks.early_stopping", None), tmp_path / "checkpoints", None)
-    assert bare.early_stopping_callback is None and bare.logger is None
-    assert build.trainer(changed("logger.name", "none"), tmp_path, tmp_path / "run").logger is None
-
-
 CELL = """
 from torch import nn
 class Helper: ...
 class Theirs(nn.Module):
     def __init__(self, features, *, hidden_size: int):
         super().__init__()
-        self.net, self.size, self.directions = nn.Linear(features, hidden_size), hidden_size, 1
+        self.net, self.size = nn.Linear(features, hidden_size), hidden_size
     def forward(self, x, state): return self.net(x), state
+    def step(self, x, state): return self.net(x), state
     def initial(self, b): return ()
 """
 
@@ -417,10 +360,16 @@ def installed(tmp_path, monkeypatch):
 def test_a_part_of_an_installed_package_is_found_and_forecasts(installed):
     assert "theirs" in build.names("backbone") and "theirs" not in build.names("head")
     assert "their_cells" not in sys.modules  # listing imports nothing
-    net = build.model(changed("backbone", {"name": "theirs", "hidden_size": 4}), SHAPE, SCALING)
-    assert type(net.backbone).__name__ == "Theirs" and net.backbone.size == 4
+    shared = {key: stacked("lstm")[key] for key in stacked("mingru")}
+    wanted = shared | {"name": "theirs", "hidden_size": 4, "layers": 2, "dilations": [1, 3]}
+    net = build.model(changed("backbone", wanted), SHAPE, SCALING).backbone
+    assert type(net.layers[0]).__name__ == "Theirs" and net.size == 4
+    out, state = net(torch.ones(2, 7, SHAPE.features), net.initial(2))
+    assert out.shape == (2, 7, 4) and state == ()
     with pytest.raises(Refusal, match="did you mean 'hidden_size'"):
-        build.part("backbone", {"name": "theirs", "hidden_siz": 4}, 3)
+        build.backbone({"name": "theirs", "hidden_siz": 4}, 3)
+    with pytest.raises(Refusal, match="no state"):
+        build.backbone(wanted | {"zoneout": 0.1}, 3)
     with pytest.raises(Refusal, match="did you mean 'theirs'"):
         build.kind("backbone", "their")
     with pytest.raises(Refusal, match="no such part"):

@@ -2,10 +2,14 @@
 
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from forecast.check import CONTRACTS
 from forecast.config import composed
 from forecast.data.synthetic import panel
 
@@ -28,7 +32,7 @@ def test_the_readme_opens_with_the_two_commands():
 
 
 def test_the_python_of_the_readme_runs():
-    (code,) = [block for language, block in BLOCKS if language == "python"]
+    code = next(block for language, block in BLOCKS if language == "python")
     panel(series=1, rows=600, freq="h", seed=1)[["ds", "y"]].rename(columns={"ds": "time"}).to_csv(
         "my.csv", index=False
     )
@@ -43,6 +47,28 @@ def test_the_commands_of_the_readme_compose(line):
         words = [f"table={words[0]}"]
     overrides = [word.split(",")[0] if "[" not in word else word for word in words if word != "-m"]
     assert composed(command, overrides)
+
+
+def test_the_cell_of_the_readme_works_as_it_is_written(tmp_path):
+    """Its two files, put into a copy of the package, are found, keep all contracts, and train."""
+    for folder in ("forecast", "conf", "datasets"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    code = next(block for language, block in BLOCKS if language == "python" and "class Leaky" in block)
+    text = next(block for language, block in BLOCKS if language == "yaml" and "name: leaky" in block)
+    (tmp_path / "forecast" / "backbone" / "leaky.py").write_text(code)
+    (tmp_path / "conf" / "backbone" / "leaky.yaml").write_text(text)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        sizes = ["backbone=leaky", "backbone.hidden_size=8", "model.hidden=8"]
+        command = [sys.executable, "-m", "forecast", *words, *sizes]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    checked = run("check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert checked.stdout.count("kept") == len(CONTRACTS) + 1 and "BROKEN" not in checked.stdout
+    trained = run("train", "trainer=debug", "context=24", "batch_size=8", "test_stride=500", "logger=none")
+    assert trained.returncode == 0, trained.stderr
+    assert list(tmp_path.glob("outputs/load/direct-leaky/*/forecaster/forecaster.json"))
 
 
 def test_the_tree_of_the_readme_is_the_tree():

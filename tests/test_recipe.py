@@ -276,3 +276,21 @@ def test_missing_values_are_spelt_in_frames_as_in_files():
     spelt = fitted(data.assign(y=data["y"].where(~holes, -9999.0)), "data.missing=[-9999]")
     empty = fitted(data.assign(y=data["y"].mask(holes)))
     pd.testing.assert_frame_equal(spelt.predict(), empty.predict(), check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("head", "value", "said"),
+    [
+        ("lognormal", 0.0, "0 at .* above 0"),
+        ("lognormal", -2.0, "-2 at"),
+        ("negative_binomial", 1.5, "1.5 at .* whole"),
+    ],
+)
+def test_values_that_the_law_of_the_head_does_not_know_are_refused(head, value, said):
+    data = frame().assign(y=lambda x: x["y"].abs().round() + 1)
+    overrides = [f"head={head}", "data.scaler=none"]
+    fitted(data, *overrides)
+    data.loc[77, "y"] = value
+    with pytest.raises(Refusal, match=said) as refusal:
+        fitted(data, *overrides)
+    assert refusal.value.code == "support"

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from forecast.evaluation.metrics import levels_of
+from forecast.evaluation.metrics import classes_of, confusion, levels_of
 
 ACTUAL, FORECAST = "#222222", "#1f6fb4"
 SERIES, STEPS = 3, 400  # at most so many series, and so many steps of each
@@ -18,14 +18,17 @@ HOLE = 3  # steps without a forecast across which no line is drawn: a weekend of
 def fan(table: pd.DataFrame, title: str) -> Figure:
     """The latest forecasts of the first series: actual values, the point forecast, and bands between quantiles.
 
-    Of overlapping forecasts only those that follow each other are drawn.
+    Of overlapping forecasts only those that follow each other are drawn. Of classes that came true it is the table of
+    what was forecast as what; of others their probabilities.
     """
+    if classes_of(table) and table["y"].notna().any():
+        return matrix(table, title)
     every = list(dict.fromkeys(table["unique_id"]))
     names = every[:SERIES]
     figure = Figure(figsize=(11, 1.0 + 2.9 * len(names)), dpi=110, layout="constrained")
     for i, (name, axes) in enumerate(zip(names, figure.subplots(len(names), 1, squeeze=False)[:, 0], strict=True)):
         rows = successive(table[table["unique_id"] == name])
-        draw(axes, rows)
+        (stack if classes_of(table) else draw)(axes, rows)
         axes.set_title(str(name), loc="left", fontsize=10)
         axes.set_title(f"{rows['ds'].iloc[0]:%Y-%m-%d} to {rows['ds'].iloc[-1]:%Y-%m-%d}", loc="right", fontsize=9)
         if i == 0:
@@ -33,6 +36,42 @@ def fan(table: pd.DataFrame, title: str) -> Figure:
     some = f" ({len(names)} of {len(every)} series)" if len(names) < len(every) else ""
     figure.suptitle(f"{title}{some}", x=0.01, ha="left", fontsize=12)
     return figure
+
+
+def matrix(table: pd.DataFrame, title: str) -> Figure:
+    """How often each true class was forecast as each; the darker, the larger the share of the true class."""
+    found = confusion(table)
+    share = (found.div(found.sum(axis=1), axis=0)).fillna(0).to_numpy()
+    side, places = 1.8 + 0.8 * len(found), range(len(found))
+    figure = Figure(figsize=(max(5.0, side), side), dpi=110, layout="constrained", label="confusion")
+    axes = figure.subplots()
+    axes.imshow([[tint(x) for x in row] for row in share])
+    for i, j in np.ndindex(found.shape):
+        colour = "white" if share[i, j] > 0.6 else ACTUAL
+        axes.text(j, i, f"{found.iloc[i, j]:,}\n{share[i, j]:.0%}", ha="center", va="center", color=colour, fontsize=9)
+    axes.set_xticks(places, found.columns)
+    axes.set_yticks(places, found.index)
+    axes.set(xlabel="forecast", ylabel="actual")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    return figure
+
+
+def stack(axes, rows: pd.DataFrame) -> None:
+    """One series: the probabilities of its classes, step by step, one upon the other."""
+    names, zone = classes_of(rows), pd.DatetimeIndex(rows["ds"]).tz
+    where, below = np.arange(len(rows)), np.zeros(len(rows))
+    for i, (name, column) in enumerate(names.items()):
+        height = rows[column].to_numpy()
+        axes.bar(where, height, 1.0, below, color=tint(0.15 + 0.85 * i / (len(names) - 1)), label=name)
+        below = below + height
+    ticks = where[:: max(1, len(rows) // 6)]
+    stamps = pd.DatetimeIndex(rows["ds"])[ticks]
+    axes.set_xticks(ticks, [f"{x:%m-%d %H:%M}" for x in stamps])
+    axes.set(ylim=(0, 1), ylabel=f"probability{'' if zone is None else f' ({zone})'}")
+    axes.margins(x=0.01)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def successive(rows: pd.DataFrame) -> pd.DataFrame:

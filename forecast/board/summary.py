@@ -13,6 +13,12 @@ EXPLAINED = {
     "rmae": "seasonal naive = 1",
     "skill": "share of seasonal naive's error that is gone",
 }
+OF_CLASSES = {
+    "accuracy": "share of right classes",
+    "f1": "of precision and recall, averaged over classes",
+    "log_loss": "mean -log of the true class's probability",
+    "brier": "mean squared error of the probabilities, from 0 to 2",
+}
 
 
 def summary(scores: pd.DataFrame) -> str:
@@ -30,4 +36,5 @@ def summary(scores: pd.DataFrame) -> str:
         + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
         for row in rows
     ]
-    return "\n".join(f"{line}   {EXPLAINED.get(row[0], '')}".rstrip() for line, row in zip(lines, rows, strict=True))
+    words = EXPLAINED | OF_CLASSES
+    return "\n".join(f"{line}   {words.get(row[0], '')}".rstrip() for line, row in zip(lines, rows, strict=True))

@@ -31,11 +31,14 @@ def conclude(
     figure: "Figure",
     step: int,
 ) -> None:
-    """Writes what is known at the end of a run: data card, fan chart, final scores, and the row of the HParams tab."""
+    """Writes what is known at the end of a run: data card, figure, final scores, and the row of the HParams tab.
+
+    The figure is a fan chart if its label says nothing else.
+    """
     rows = "\n".join(f"| {key} | {value} |" for key, value in card.items())
     made.experiment.add_custom_scalars(LAYOUT)
     made.experiment.add_text("data", f"| | |\n|---|---|\n{rows}", step)
-    made.experiment.add_figure("forecast/fan", figure, step, close=True)
+    made.experiment.add_figure(f"forecast/{figure.get_label() or 'fan'}", figure, step, close=True)
     made.log_hyperparams(flat(config), dict(final), step)
     made.save()
     made.finalize("success")

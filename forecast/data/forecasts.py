@@ -14,15 +14,15 @@ def tabulate(
     cutoff: np.ndarray,
     y: np.ndarray,
     point: np.ndarray,
-    quantiles: np.ndarray,
-    levels: Sequence[float],
+    spread: np.ndarray,
+    names: Sequence[float | str],
     counts: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Long table `unique_id, ds, cutoff, y, point, q<level>...`, by series and channel, then cutoff, then step.
 
-    `cutoff` [window] are rows of the panel, `y` and `point` [window horizon c], `quantiles` [window horizon c level],
-    in data units. y is NaN where not observed. Of the steps [window horizon] only those that
-    count are in the table.
+    `cutoff` [window] are rows of the panel, `y` and `point` [window horizon c] values in data units, `spread` [window
+    horizon c name] their quantiles at levels; of classes, numbers and probabilities, with columns `p_<class>`. y is
+    NaN where not observed. Of the steps [window horizon] only those that count are in the table.
     """
     windows, horizon, channels = point.shape
     offsets, first, clock = panel.offsets.cpu().numpy(), panel.first.cpu().numpy(), panel.layout.clock
@@ -46,7 +46,8 @@ def tabulate(
         "y": rows(y).ravel(),
         "point": rows(point).ravel(),
     }
-    columns |= {f"q{level:g}": column for level, column in zip(levels, rows(quantiles).T, strict=True)}
+    heads = [f"p_{name}" if isinstance(name, str) else f"q{name:g}" for name in names]
+    columns |= dict(zip(heads, rows(spread).T, strict=True))
     table = pd.DataFrame(columns)
     if counts is None or counts.all():
         return table

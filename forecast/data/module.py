@@ -1,6 +1,6 @@
 """SeriesDataModule: windows of a panel as Lightning wants them, cut into train, val and test by date."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import lightning
@@ -14,7 +14,7 @@ from forecast.data.grid import Borders
 from forecast.data.order import Order
 from forecast.data.panel import Panel
 from forecast.data.windows import Windows, left_out
-from forecast.error import Refusal
+from forecast.error import Refusal, nearest
 
 PARTS = ("train", "val", "test")
 
@@ -23,8 +23,9 @@ class SeriesDataModule(lightning.LightningDataModule):
     """Serves the windows of a panel; `borders` are the clock's numbers at which train, val and test end.
 
     Training windows follow each other by the window's stride, not further back than `train_window` steps, and
-    count half every `half_life` steps before its end; validation sees every window. The panel moves to the training
-    device once, and batches are gathered there.
+    count half every `half_life` steps before its end, and by the `weights` of their series (of those not named: 1); an
+    epoch has `windows_per_epoch` of them at most. Validation sees every window, each as much as the others. The panel
+    moves to the training device once, and batches are gathered there.
     """
 
     def __init__(
@@ -35,16 +36,22 @@ class SeriesDataModule(lightning.LightningDataModule):
         *,
         train_window: int | None,
         half_life: float | None,
+        weights: Mapping[str | int, float] | None,
+        windows_per_epoch: int | None,
         batch_size: int,
         seed: int,
     ):
         super().__init__()
         self.panel, self.window, self.borders = panel, window, borders
-        self.batch_size, self.seed = batch_size, seed
+        self.windows_per_epoch, self.batch_size, self.seed = windows_per_epoch, batch_size, seed
         free = replace(window, anchor=None)
         train = self.cut(panel, free, borders, "train", train_window)
+        counts = None
         if half_life is not None:
-            train = Windows(panel, free, train.starts, recency(train, half_life, isinstance(borders[0], np.ndarray)))
+            counts = recency(train, half_life, isinstance(borders[0], np.ndarray))
+        if weights is not None:
+            counts = preferred(train, weights, counts)
+        train = Windows(panel, free, train.starts, counts)
         self.windows = {"train": train, "val": self.cut(panel, replace(free, stride=1), borders, "val")}
 
     @staticmethod
@@ -77,17 +84,20 @@ class SeriesDataModule(lightning.LightningDataModule):
         trainer = self.trainer
         assert trainer is not None
         progress = trainer.fit_loop.epoch_loop.batch_progress
-        return self.order("train", self.seed, lambda: (trainer.current_epoch, progress.current.ready))
+        return self.order(
+            "train", self.windows_per_epoch, self.seed, lambda: (trainer.current_epoch, progress.current.ready)
+        )
 
     def val_dataloader(self) -> Order:
-        return self.order("val", None, lambda: (0, 0))
+        return self.order("val", None, None, lambda: (0, 0))
 
-    def order(self, part: str, seed: int | None, position: Callable[[], tuple[int, int]]) -> Order:
+    def order(self, part: str, draw: int | None, seed: int | None, position: Callable[[], tuple[int, int]]) -> Order:
         trainer = self.trainer
         assert trainer is not None
         return Order(
             len(self.windows[part]),
             self.batch_size,
+            draw=draw,
             seed=seed,
             rank=trainer.global_rank,
             world=trainer.world_size,
@@ -112,4 +122,18 @@ def recency(windows: Windows, half_life: float, each: bool) -> Float32[Tensor, "
     if each:
         newest = torch.zeros_like(panel.first).scatter_reduce(0, series, cutoff, "amax", include_self=False)
     weight = 0.5 ** ((newest[series] - cutoff) / half_life)
+    return (weight / weight.mean()).float()
+
+
+def preferred(
+    windows: Windows, weights: Mapping[str | int, float], counts: Float32[Tensor, " window"] | None
+) -> Float32[Tensor, " window"]:
+    """What windows count, times the weight of their series; mean 1. Refuses a series that is not there."""
+    panel = windows.panel
+    names = {str(name): weight for name, weight in weights.items()}
+    for name in names:
+        if name not in panel.names:
+            raise Refusal(f"loss.series: {panel.source} has no series '{name}'{nearest(name, panel.names)}", "config")
+    each = torch.tensor([names.get(name, 1.0) for name in panel.names], dtype=torch.float64)[windows.series]
+    weight = each if counts is None else each * counts
     return (weight / weight.mean()).float()

@@ -14,6 +14,8 @@ class Order:
     Yields (numbers, weight). Global batch k is cut into `world` slices of equal length; a short slice is filled up
     with window 0 at weight 0, and the weights of the others make the mean over ranks that of the global batch.
     `position` gives epoch and first batch (0, or where a checkpoint stopped); without `seed` the order is as it lies.
+    With `draw` an epoch has so many windows at most, and the next ones go on with those that none has had; when not
+    enough are left, the draw begins again.
     """
 
     def __init__(
@@ -21,23 +23,27 @@ class Order:
         windows: int,
         batch: int,
         *,
+        draw: int | None = None,
         seed: int | None = None,
         rank: int = 0,
         world: int = 1,
         position: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ):
         self.windows, self.batch, self.seed = windows, batch, seed
+        self.drawn = windows if draw is None else min(draw, windows)
         self.rank, self.world, self.position = rank, world, position
 
     def __len__(self) -> int:
-        return -(-self.windows // (self.batch * self.world))
+        return -(-self.drawn // (self.batch * self.world))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         epoch, first = self.position()
         if self.seed is None:
             order = torch.arange(self.windows)
         else:
-            order = torch.randperm(self.windows, generator=torch.Generator().manual_seed(mix(self.seed, epoch)))
+            turn, place = divmod(epoch, self.windows // self.drawn)
+            order = torch.randperm(self.windows, generator=torch.Generator().manual_seed(mix(self.seed, turn)))
+            order = order[place * self.drawn :][: self.drawn]
         for group in order.split(self.batch * self.world)[first:]:
             each = -(-len(group) // self.world)
             mine = group[self.rank :: self.world]

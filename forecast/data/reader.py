@@ -17,7 +17,7 @@ from forecast.data.column import EXACT, MISSING, candidates, id_column, require,
 from forecast.data.lines import Lines, opened, transcoded
 from forecast.data.manner import Manner, found, numeric
 from forecast.data.stamp import MARK, Stamps, extended
-from forecast.error import Refusal
+from forecast.error import Refusal, nearest
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,9 @@ def read(path: str | Path, data: Mapping[str, Any]) -> pd.DataFrame:
         head = raw.read(HEAD)
     manner, first = found(head, len(head) < HEAD, data, source)
     if data["start"] is not None:
-        return tried(across, Plan(source, data, manner, [], {manner.names[0]}, list(manner.names)), first)
+        words = {*(data["label"] or manner.names[:1])}
+        require(first, [*words], source)
+        return tried(across, Plan(source, data, manner, [], words, list(manner.names)), first)
     time, series = time_columns(first, data["time"], source), id_column(first, data["id"])
     words = {*time, *data["static"], *data["categorical"], *(x for x in (series, data["issued"]) if x)}
     require(first, [*roles(data), *words], source)
@@ -117,9 +119,11 @@ def columns(plan: Plan, plain: bool) -> pd.DataFrame:
 def across(plan: Plan, plain: bool) -> pd.DataFrame:
     """A file whose lines are series without stamps, name first, as the long table `unique_id, ds, y`.
 
-    Empty cells after a series' last value are no rows.
+    Empty cells after a series' last value are no rows. A labelled series is called by its row, ends with the number of
+    its label (missing: none) and begins where the one before it ended.
     """
-    source, data, (name, *steps) = plan.source, plan.data, plan.manner.names
+    source, data, (name,) = plan.source, plan.data, plan.words
+    steps = [x for x in plan.wanted if x != name]
     taken = {"unique_id", "ds", "y", *(data["target"] or ()), *data["past"], *data["future"], *data["static"]}
     if taken | {data["id"] or "unique_id", data["time"] or "ds"} != {"unique_id", "ds", "y"} or not data["freq"]:
         raise Refusal(
@@ -136,16 +140,39 @@ def across(plan: Plan, plain: bool) -> pd.DataFrame:
             length = np.where(~np.isnan(block), np.arange(1, len(steps) + 1), 0).max(1)
             if not length.all():
                 raise Refusal(f"{source}, row {row + int(length.argmin()) + 1}: the series has no values", "too-short")
+            if data["label"]:
+                block = np.column_stack((block, labels(piece[name], plan, row)))
+                length[:] = block.shape[1]
             names, lengths = [*names, *piece[name].astype("str")], [*lengths, length]
-            values.append(block[np.arange(len(steps)) < length[:, None]])
+            values.append(block[np.arange(block.shape[1]) < length[:, None]])
             row += len(piece)
     if not row:
         raise Refusal(f"{source} has a header but no rows", "empty-file")
     length = np.concatenate(lengths)
-    step = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+    step = np.arange(length.sum())
+    if data["label"]:
+        names = [f"{i:0{len(str(row))}d}" for i in range(1, row + 1)]
+    else:
+        step -= np.repeat(np.cumsum(length) - length, length)
     ids = pd.Categorical(names).take(np.repeat(np.arange(row), length))
-    frame = {"unique_id": ids, "ds": counted(data, len(steps))[step], "y": np.concatenate(values)}
+    frame = {"unique_id": ids, "ds": counted(data, int(step.max()) + 1)[step], "y": np.concatenate(values)}
     return pd.DataFrame(frame, copy=False)
+
+
+def labels(cells: pd.Series, plan: Plan, row: int) -> np.ndarray:
+    """The number of each label among those of data.label, NaN where there is none; `row` stands above the cells."""
+    known = [*map(str, plan.data["label"][cells.name])]
+    text = cells.astype("str").str.strip()
+    numbers = text.map({name: float(i) for i, name in enumerate(known)}).to_numpy("float64")
+    wrong = np.isnan(numbers) & ~text.isin([*MISSING, *map(str, plan.data["missing"])]).to_numpy(bool)
+    if wrong.any():
+        found = text.iloc[int(wrong.argmax())]
+        raise Refusal(
+            f"{plan.source}, row {row + int(wrong.argmax()) + 1}: the label '{found}' is none of those of data.label, "
+            f"{', '.join(known)}{nearest(found, known)}",
+            "not-a-class",
+        )
+    return numbers
 
 
 def counted(data: Mapping[str, Any], steps: int) -> pd.DatetimeIndex:
@@ -157,7 +184,14 @@ def counted(data: Mapping[str, Any], steps: int) -> pd.DatetimeIndex:
     clock = phased(Clock(data["freq"], data["tz"]), start)
     if not clock.holds(start)[0]:
         raise Refusal(f"data.start={data['start']} is not on the grid of data.freq={data['freq']}", "wrong-frequency")
-    return clock.stamps(clock.ordinals(start) + np.arange(steps))
+    stamps = clock.stamps(clock.ordinals(start) + np.arange(steps))
+    if not stamps.is_monotonic_increasing:
+        raise Refusal(
+            f"data.start={data['start']}: {steps} steps of data.freq={data['freq']} go beyond the year 2262: choose a "
+            "shorter one",
+            "config",
+        )
+    return stamps
 
 
 def pieces(plan: Plan, lines: Lines, plain: bool) -> Iterator[pd.DataFrame]:

@@ -12,6 +12,13 @@ Rows without an observed y are left out. e = y - point; the mean is over all row
     coverage_80   share of y inside q0.1 ... q0.9
     rmae      mae / mae of the reference forecast on the same rows
     skill     1 - rmae: the share of the reference's error that is gone
+
+A table with columns `p_<class>` has numbers of classes as y and point; it is judged by scikit-learn, and otherwise:
+
+    accuracy  share of rows whose point is y; its error, for skill, is 1 - accuracy
+    f1        harmonic mean of precision and recall, averaged over the classes that occur
+    log_loss  mean -log p of the true class
+    brier     mean over rows of sum over classes (p - 1 for the true class, else p)^2   (G. Brier, 1950)
 """
 
 from collections.abc import Mapping
@@ -36,6 +43,11 @@ def levels_of(table: pd.DataFrame) -> dict[float, str]:
     return {level: levels[level] for level in sorted(levels) if 0 < level < 1}
 
 
+def classes_of(table: pd.DataFrame) -> dict[str, str]:
+    """The classes that a forecast table has probabilities of, by number, and the columns' names."""
+    return {name[2:]: name for name in map(str, table.columns) if name.startswith("p_")}
+
+
 def scores(
     table: pd.DataFrame, scale: Mapping[str, float] | None = None, naive_error: Mapping[str, float] | None = None
 ) -> dict[str, float]:
@@ -45,6 +57,8 @@ def scores(
     """
     table = checked(table)
     table = table[table["y"].notna()]
+    if classes_of(table):
+        return told(table)
     y = table["y"].to_numpy("float64")
     error = y - table["point"].to_numpy("float64")
     size = np.abs(y) + np.abs(y - error)
@@ -70,6 +84,51 @@ def scores(
     return {name: float(value) for name, value in result.items()}
 
 
+def told(table: pd.DataFrame) -> dict[str, float]:
+    """The scores of a table of classes, every y observed."""
+    from sklearn.metrics import accuracy_score, f1_score, log_loss
+
+    y, point, p = judged(table)
+    return {
+        "accuracy": float(accuracy_score(y, point)),
+        "f1": float(f1_score(y, point, average="macro")),
+        "log_loss": float(log_loss(y, p / p.sum(1, keepdims=True), labels=np.arange(p.shape[1]))),
+        "brier": float(np.square(p - np.eye(p.shape[1])[y]).sum(1).mean()),
+    }
+
+
+def confusion(table: pd.DataFrame) -> pd.DataFrame:
+    """How often each true class (rows) was forecast as each (columns)."""
+    from sklearn.metrics import confusion_matrix
+
+    table = checked(table)
+    y, point, p = judged(table[table["y"].notna()])
+    names = list(classes_of(table))
+    found = confusion_matrix(y, point, labels=np.arange(p.shape[1]))
+    return pd.DataFrame(found, pd.Index(names, name="y"), pd.Index(names, name="point"))
+
+
+def judged(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True and forecast classes [row], and probabilities [row class]; refused if they are none."""
+    p = table[list(classes_of(table).values())].to_numpy("float64")
+    for name in ("y", "point"):
+        wrong = ~table[name].isin(range(p.shape[1])).to_numpy()
+        if wrong.any():
+            raise Refusal(
+                f"row {wrong.argmax() + 1} of the forecast table: {table[name].iloc[int(wrong.argmax())]:g} in "
+                f"'{name}' is not the number of a class, 0 to {p.shape[1] - 1}",
+                "not-a-class",
+            )
+    wrong = ~((p >= 0).all(1) & (np.abs(p.sum(1) - 1) < 1e-3))
+    if wrong.any():
+        raise Refusal(
+            f"row {wrong.argmax() + 1} of the forecast table: the probabilities {p[wrong.argmax()].tolist()} are not "
+            "from 0 on with the sum 1",
+            "not-a-number",
+        )
+    return table["y"].to_numpy("int64"), table["point"].to_numpy("int64"), p
+
+
 def checked(table: pd.DataFrame) -> pd.DataFrame:
     """The table with a `point`, or a Refusal that says which column is missing."""
     levels = levels_of(table)
@@ -82,7 +141,7 @@ def checked(table: pd.DataFrame) -> pd.DataFrame:
                 "(expected: unique_id, ds, cutoff, y, and point or q0.5)",
                 "no-column",
             )
-    for name in ("y", "point", *levels.values()):
+    for name in ("y", "point", *levels.values(), *classes_of(table).values()):
         if not pd.api.types.is_numeric_dtype(table[name]):
             wrong = pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna()
             row = int(wrong.to_numpy().argmax())
@@ -102,6 +161,11 @@ def pinball(y: np.ndarray, quantile: np.ndarray, level: float) -> float:
     return float(np.maximum(level * (y - quantile), (level - 1) * (y - quantile)).sum())
 
 
+def error_of(result: Mapping[str, float]) -> float:
+    """The error that skill is about: of values the mean absolute one, of classes the share of wrong ones."""
+    return result["mae"] if "mae" in result else 1 - result["accuracy"]
+
+
 def by_series(table: pd.DataFrame, values: Mapping[str, float]) -> np.ndarray:
     return table["unique_id"].astype(object).map(values).to_numpy("float64")
 
@@ -114,9 +178,10 @@ def compared(
     """Scores of several forecasts of the same rows: model, metric, value; relative to `seasonal_naive` if there."""
     every = {name: scores(table, scale, naive_error) for name, table in tables.items()}
     if REFERENCE in every:
-        against = every[REFERENCE]["mae"]
+        against = error_of(every[REFERENCE])
         for result in every.values():
-            result["rmae"] = result["mae"] / against if against > 0 else float("nan")
-            result["skill"] = 1 - result["rmae"]
+            share = error_of(result) / against if against > 0 else float("nan")
+            result |= {"rmae": share} if "mae" in result else {}
+            result["skill"] = 1 - share
     rows = [(name, metric, value) for name, result in every.items() for metric, value in result.items()]
     return pd.DataFrame(rows, columns=["model", "metric", "value"])

@@ -7,6 +7,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from forecast.error import Refusal
+from forecast.head.base import Levels
 
 
 def ascending(levels: Sequence[float]) -> tuple[float, ...]:
@@ -17,8 +18,10 @@ def ascending(levels: Sequence[float]) -> tuple[float, ...]:
     return tuple(levels)
 
 
-def inside(levels: Sequence[float], params: Tensor) -> Float64[Tensor, " q"]:
+def inside(levels: Levels, params: Tensor) -> Float64[Tensor, "*b q"]:
     """The levels asked of a law, beside its numbers; refused where it has no quantile."""
+    if isinstance(levels, Tensor):
+        return levels.double().to(params.device)
     outside = [level for level in levels if not 0 < level < 1]
     if outside:
         raise Refusal(f"levels {outside} are outside the law: a quantile has a level between 0 and 1", "levels")

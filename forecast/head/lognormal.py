@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from forecast.head._law import ascending, inside, ordered, positive
-from forecast.head.base import Head
+from forecast.head.base import Head, Levels
 
 
 class Lognormal(Head):
@@ -31,7 +31,7 @@ class Lognormal(Head):
     def point(self, params: Float[Tensor, "b h c w"]) -> Float[Tensor, "b h c"]:
         return self.quantiles(params, (0.5,))[..., 0]
 
-    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Sequence[float]) -> Float[Tensor, "b h c q"]:
+    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Levels) -> Float[Tensor, "b h c q"]:
         mean, deviation = params[..., :1].double(), positive(params[..., 1:].double())
         return ordered((mean + deviation * torch.special.ndtri(inside(levels, params))).exp(), params)
 

@@ -13,7 +13,7 @@ from torch.special import ndtri
 
 from forecast.error import Refusal
 from forecast.head._law import ascending, inside, ordered, positive
-from forecast.head.base import Head
+from forecast.head.base import Head, Levels
 
 STEPS = 128  # at most; a step halves the bracket or the error, and Newton's mostly end after a dozen
 
@@ -41,14 +41,14 @@ class Mixture(Head):
     def point(self, params: Float[Tensor, "b h c w"]) -> Float[Tensor, "b h c"]:
         return self.quantiles(params, (0.5,))[..., 0]
 
-    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Sequence[float]) -> Float[Tensor, "b h c q"]:
+    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Levels) -> Float[Tensor, "b h c q"]:
         """Where the distribution function meets each level: Newton's steps inside a bracket, else its middle.
 
         The bracket is that of the components' own quantiles.
         """
         at = inside(levels, params)
         shares, means, deviations = (x[..., None, :] for x in self.law(params.double()))
-        each = means + deviations * ndtri(at)[:, None]
+        each = means + deviations * ndtri(at)[..., None]
         shares, low, high = shares.exp(), each.amin(-1), each.amax(-1)
         x, last = (shares * each).sum(-1).clamp(low, high), torch.full_like(low, torch.inf)
         near = 1e-10 * torch.minimum(at, 1 - at)

@@ -12,7 +12,7 @@ from torch.distributions import NegativeBinomial as Law
 
 from forecast.head._beta import beta
 from forecast.head._law import ascending, inside, ordered, positive
-from forecast.head.base import Head
+from forecast.head.base import Head, Levels
 
 WHOLE = 2.0**53  # float64 holds every whole number below
 
@@ -43,14 +43,14 @@ class NegativeBinomial(Head):
     def point(self, params: Float[Tensor, "b h c w"]) -> Float[Tensor, "b h c"]:
         return self.quantiles(params, (0.5,))[..., 0]
 
-    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Sequence[float]) -> Float[Tensor, "b h c q"]:
+    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Levels) -> Float[Tensor, "b h c q"]:
         """The smallest whole number whose distribution function reaches the level (above 1e9, to 9 digits).
 
         Bisection halves the ratio of the ends rather than the distance, as laws of counts are skew. Its bracket is
         Cantelli's inequality: F. Cantelli, "Sui confini della probabilità", 1928.
         """
         at = inside(levels, params)
-        mean, dispersion = (x[..., None].expand(*x.shape, len(at)) for x in self.law(params))
+        mean, dispersion = (x[..., None].expand(*x.shape, at.shape[-1]) for x in self.law(params))
         deviation = (mean + dispersion * mean.square()).sqrt()
         low = (mean - deviation * ((1 - at) / at).sqrt()).floor().clamp(min=0) - 1
         high = (mean + deviation * (at / (1 - at)).sqrt()).ceil()

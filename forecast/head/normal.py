@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from forecast.head._law import ascending, inside, ordered, positive
-from forecast.head.base import Head
+from forecast.head.base import Head, Levels
 
 
 class Normal(Head):
@@ -25,7 +25,7 @@ class Normal(Head):
     def point(self, params: Float[Tensor, "b h c w"]) -> Float[Tensor, "b h c"]:
         return params[..., 0]
 
-    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Sequence[float]) -> Float[Tensor, "b h c q"]:
+    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Levels) -> Float[Tensor, "b h c q"]:
         mean, deviation = params[..., :1].double(), positive(params[..., 1:].double())
         return ordered(mean + deviation * torch.special.ndtri(inside(levels, params)), params)
 

@@ -6,7 +6,6 @@ squares estimation and testing", 1987).
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -15,7 +14,7 @@ from torch.nn import functional
 
 from forecast.error import Refusal
 from forecast.head._law import positive
-from forecast.head.base import Head
+from forecast.head.base import Head, Levels
 
 
 def smape(point: Tensor, target: Tensor, reduction: str) -> Tensor:
@@ -51,7 +50,7 @@ class Point(Head):
     def point(self, params: Float[Tensor, "b h c w"]) -> Float[Tensor, "b h c"]:
         return positive(params[..., 0]) if self.support == "positive" else params[..., 0]
 
-    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Sequence[float]) -> Float[Tensor, "b h c q"]:
+    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Levels) -> Float[Tensor, "b h c q"]:
         if len(levels):
             raise Refusal("a point forecast has no quantiles: train with head=quantile", "levels")
         return params[..., :0]

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from forecast.error import Refusal
 from forecast.head._law import ascending
-from forecast.head.base import Head
+from forecast.head.base import Head, Levels
 
 
 class Quantile(Head):
@@ -43,8 +43,10 @@ class Quantile(Head):
     def point(self, params: Float[Tensor, "b h c w"]) -> Float[Tensor, "b h c"]:
         return self.quantiles(params, (0.5,))[..., 0]
 
-    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Sequence[float]) -> Float[Tensor, "b h c q"]:
-        """Trained levels as they are, levels between them by linear interpolation; `levels` ascend."""
+    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Levels) -> Float[Tensor, "b h c q"]:
+        """Trained levels as they are, levels between them by linear interpolation."""
+        if isinstance(levels, Tensor):
+            return self.between(self.known(params), levels.to(params))
         outside = [level for level in levels if not self.levels[0] <= level <= self.levels[-1]]
         if outside:
             raise Refusal(

@@ -16,7 +16,7 @@ from torch.distributions import StudentT
 
 from forecast.head._beta import beta
 from forecast.head._law import ascending, inside, ordered, positive
-from forecast.head.base import Head
+from forecast.head.base import Head, Levels
 
 NODES = 48  # of the polynomial in 1 / degrees of freedom
 
@@ -38,11 +38,12 @@ class Student(Head):
     def point(self, params: Float[Tensor, "b h c w"]) -> Float[Tensor, "b h c"]:
         return params[..., 0]
 
-    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Sequence[float]) -> Float[Tensor, "b h c q"]:
+    def quantiles(self, params: Float[Tensor, "b h c w"], levels: Levels) -> Float[Tensor, "b h c q"]:
         law, at = self.law(params), inside(levels, params)
         angle = torch.acos(4 / law.df - 1)[..., None]
         basis = torch.cos(angle * torch.arange(NODES, dtype=torch.float64, device=params.device))
-        tail = torch.exp(basis @ logs(tuple(levels)).to(params.device))
+        known, place = at.unique(return_inverse=True)
+        tail = torch.exp((basis[..., None, :] * logs(tuple(known.tolist())).to(params.device).mT[place]).sum(-1))
         return ordered(law.loc[..., None] + law.scale[..., None] * (at - 0.5).sign() * tail, params)
 
     def sample(self, params: Float[Tensor, "b h c w"], n: int) -> Float[Tensor, "n b h c"]:

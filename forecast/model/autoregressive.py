@@ -52,6 +52,12 @@ class Autoregressive(Model):
                 f"model.lags={self.lags[1:]}: expected numbers of steps from 1 to below context={shape.context}",
                 "config",
             )
+        if shape.gap and not parts.emphasis.even:
+            raise Refusal(
+                "model=autoregressive with a gap learns from the context alone: loss.horizon and loss.spike, which are "
+                "about the horizon, need gap=0",
+                "config",
+            )
         if paths < 2:
             raise Refusal(f"model.paths={paths}: expected 2 at least", "config")
         self.paths, self.constants = paths, Constants(shape, embedding)
@@ -77,28 +83,29 @@ class Autoregressive(Model):
         if not self.shape.gap:
             target = ((self.scaling.apply(batch.target, batch.series) - loc) / scale).float()
             values, observed = torch.cat((z, target), 1), torch.cat((observed, batch.target_observed), 1)
-        params, _ = self.read(values, batch)
+        params, _ = self.read(self.seen(values), batch)
         first = max(self.lags)
         return self.head.loss(params, values[:, first:]) * observed[:, first:]
 
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
         """The numbers along the path of point forecasts."""
-        return self.rolled(z, batch, 1, lambda step, params: self.head.point(params[:, None])[:, 0])[0]
+        return self.rolled(z, batch, 1, lambda params: self.head.point(params[:, None])[:, 0])[0]
 
     def rolled(
-        self, z: Tensor, batch: Batch, paths: int, draw: Callable[[int, Tensor], Tensor]
+        self, z: Tensor, batch: Batch, paths: int, draw: Callable[[Tensor], Tensor]
     ) -> tuple[Float[Tensor, "n horizon c w"], Float[Tensor, "n horizon c"]]:
-        """Numbers and values of the horizon on `paths` paths a window, side by side; `draw` gives the next value."""
+        """Numbers and values of the horizon on `paths` paths a window, side by side; `draw` makes values of numbers."""
         _, state = self.read(z, batch)
         state = tuple(each.repeat_interleave(paths, 0) for each in state)
-        values = list(z.repeat_interleave(paths, 0).unbind(1))
+        inputs = list(z.repeat_interleave(paths, 0).unbind(1))
         future = batch.future.repeat_interleave(paths, 0)
-        constants, found = self.constants(batch).repeat_interleave(paths, 0), []
+        constants, found, values = self.constants(batch).repeat_interleave(paths, 0), [], []
         for step in range(self.shape.context, future.shape[1]):
-            x = torch.cat((*(values[step - lag] for lag in self.lags), future[:, step], constants), -1)
+            x = torch.cat((*(inputs[step - lag] for lag in self.lags), future[:, step], constants), -1)
             out, state = self.backbone.step(x, state)
             found.append(self.numbers(out))
-            values.append(draw(step, found[-1]))
+            values.append(draw(found[-1]))
+            inputs.append(self.seen(values[-1]))
         return torch.stack(found[-self.shape.horizon :], 1), torch.stack(values[-self.shape.horizon :], 1)
 
     def forecast(
@@ -108,20 +115,16 @@ class Autoregressive(Model):
             return super().forecast(batch, levels)
         z, loc, scale = self.normalized(batch)
         low, high = self.head.span
-        places = ((torch.arange(self.paths, dtype=torch.float64) + 0.5) / self.paths).clamp(low, high).tolist()
-        chance = torch.Generator().manual_seed(self.seed)
+        places = ((torch.arange(self.paths, dtype=torch.float64) + 0.5) / self.paths).clamp(low, high)
+        chance, channels = torch.Generator().manual_seed(self.seed), range(self.shape.channels)
 
-        def draw(step: int, params: Tensor) -> Tensor:
+        def draw(params: Tensor) -> Tensor:
             """A value a path; each has a level of its own, shuffled anew at every step and channel."""
+            levels = torch.stack([places[torch.randperm(self.paths, generator=chance)] for _ in channels], 1)
             rows = params.unflatten(0, (-1, self.paths))  # [b n c w]
-            drawn = torch.empty(rows.shape[:-1], dtype=rows.dtype, device=rows.device)
-            for channel in range(rows.shape[2]):
-                for path, place in enumerate(torch.randperm(self.paths, generator=chance).tolist()):
-                    one = rows[:, path, channel, None, None]  # [b 1 1 w]
-                    drawn[:, path, channel] = self.head.quantiles(one, [places[place]])[:, 0, 0, 0]
-            return drawn.flatten(0, 1)
+            return self.head.quantiles(rows, levels[..., None])[..., 0].flatten(0, 1)
 
-        _, values = self.rolled(z, batch, self.paths, draw)
+        _, values = self.rolled(self.seen(z), batch, self.paths, draw)
         values = values.unflatten(0, (-1, self.paths)).movedim(1, -1).double() * scale[..., None] + loc[..., None]
         values = self.scaling.invert(values, batch.series).sort(-1).values
         wanted = torch.tensor([*levels, 0.5], dtype=torch.float64, device=values.device) * (self.paths - 1)

@@ -19,6 +19,25 @@ from forecast.error import Diverged, Refusal
 from forecast.head.base import Head
 
 
+class Emphasis(NamedTuple):
+    """What training weighs beyond the plain mean of the head's loss, by which validation judges.
+
+    `steps` are the weights of the horizon, of mean 1. A step counts `spike` times if its target lies further from the
+    middle of training than `spike_from` of its standard deviations (whether others do or not, so that a batch can be
+    cut anywhere). `l1` times the sum of absolute weights is added.
+    """
+
+    steps: Sequence[float]
+    spike: float
+    spike_from: float
+    l1: float
+
+    @property
+    def even(self) -> bool:
+        """Whether all steps count the same."""
+        return self.spike == 1 and set(self.steps) == {1.0}
+
+
 class Parts(NamedTuple):
     """What every model is given besides its own numbers."""
 
@@ -26,6 +45,7 @@ class Parts(NamedTuple):
     normalizers: Sequence[Any]
     scaling: Scaling
     optimize: Callable[[lightning.LightningModule], Any]
+    emphasis: Emphasis
     seed: int
 
 
@@ -63,6 +83,9 @@ class Model(lightning.LightningModule):
         self.scale: Tensor
         self.register_buffer("loc", parts.scaling.loc, persistent=False)  # kept, as plain numbers, by the forecaster
         self.register_buffer("scale", parts.scaling.scale, persistent=False)
+        self.emphasis = parts.emphasis
+        self.steps: Tensor
+        self.register_buffer("steps", torch.tensor(parts.emphasis.steps), persistent=False)
 
     @abstractmethod
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
@@ -86,7 +109,11 @@ class Model(lightning.LightningModule):
 
     def forward(self, batch: Batch) -> Mapped:
         z, loc, scale = self.normalized(batch)
-        return Mapped(self.network(z, batch).float(), loc + self.skip(z) * scale, scale)
+        return Mapped(self.network(self.seen(z), batch).float(), loc + self.skip(z) * scale, scale)
+
+    def seen(self, z: Float32[Tensor, "*b c"]) -> Float32[Tensor, "*b c"]:
+        """Values as the network sees them: on a scale like that of logarithms if nothing else may scale them."""
+        return z if self.head.support == "real" else z.asinh()
 
     def forecast(
         self, batch: Batch, levels: Sequence[float]
@@ -105,18 +132,35 @@ class Model(lightning.LightningModule):
         return loss * batch.target_observed
 
     def objective(self, batch: Batch) -> Float[Tensor, "b steps c"]:
-        """The loss of each step that training learns from."""
+        """The loss of each step that training learns from; the last of them are those of the horizon."""
         return self.loss(self(batch), self.scaling.apply(batch.target, batch.series), batch)
+
+    def on_train_start(self) -> None:
+        """A run that was resumed within an epoch does not begin one."""
+        self.on_train_epoch_start()
 
     def on_train_epoch_start(self) -> None:
         self.train_sums = torch.zeros(2, device=self.device)  # loss, gradient norm
-        self.train_windows, self.train_from = 0, perf_counter()
+        self.train_batches, self.train_windows, self.train_from = 0, 0, perf_counter()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         torch.manual_seed(mix(self.seed, self.current_epoch, batch_idx, self.global_rank))
 
+    def weighed(self, loss: Float[Tensor, "b steps c"], batch: Batch) -> Float[Tensor, "b steps c"]:
+        """The loss of each step times what it counts: its window's weight and, over the horizon, the emphasis."""
+        weight = self.steps[:, None]
+        if self.emphasis.spike != 1:
+            far = self.emphasis.spike_from
+            far = math.asinh(far) if self.kind == "asinh" else far
+            spikes = self.scaling.apply(batch.target, batch.series).abs() > far
+            weight = torch.where(spikes, self.emphasis.spike * weight, weight)
+        before = loss.shape[1] - self.shape.horizon
+        return loss * nn.functional.pad(weight, (0, 0, before, 0), value=1.0) * batch.weight[:, None, None]
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = (self.objective(batch) * batch.weight[:, None, None]).mean()
+        loss = self.weighed(self.objective(batch), batch).mean()
+        if self.emphasis.l1:
+            loss = loss + self.emphasis.l1 * torch.stack([x.abs().sum() for x in matrices(self)]).sum()
         self.train_sums[0] += loss.detach()
         self.train_windows += len(batch.weight)
         return loss
@@ -130,7 +174,8 @@ class Model(lightning.LightningModule):
             self.train_sums[1] += norm.detach()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        self.train_batches, self.train_until = batch_idx + 1, perf_counter()
+        self.train_batches += 1
+        self.train_until = perf_counter()
 
     def on_train_epoch_end(self) -> None:
         loss, norm = (self.train_sums / self.train_batches).tolist()
@@ -190,6 +235,11 @@ class Model(lightning.LightningModule):
         return self.optimize(self)
 
 
+def matrices(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that weight decay and L1 act on, those of two axes and more: not biases, norms and gains."""
+    return [x for x in module.parameters() if x.ndim > 1]
+
+
 class Constants(nn.Module):
     """Static covariates as one row of numbers: categories by embeddings; `size` may be 0."""
 
@@ -245,7 +295,7 @@ class Highway(nn.Module):
 SKIPS = {"none": Nothing, "last": LastValue, "linear": Highway}
 
 
-def stepwise(model: str, backbone: Backbone, normalizers: Sequence[Any]) -> None:
+def stepwise(model: str, backbone: Backbone, normalizers: Iterable[Any]) -> None:
     """Refuses what a model that goes step by step, on its own forecasts, can't go with."""
     if backbone.directions > 1:
         raise Refusal(f"model={model} goes step by step: it needs backbone.bidirectional=false", "config")

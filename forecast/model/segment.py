@@ -106,5 +106,5 @@ class Segment(Model):
             out, state = self.backbone.step(torch.cat((token, beside), -1), state)
             found.append(self.out(out))
             params = found[-1].unflatten(-1, (self.length, 1, self.shape.width))
-            token = self.token(self.head.point(params)[..., 0])
+            token = self.token(self.seen(self.head.point(params))[..., 0])
         return torch.stack(found, 1)

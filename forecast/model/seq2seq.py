@@ -59,8 +59,8 @@ class Seq2seq(Model):
         start = self.skip(z).expand(-1, self.shape.horizon, -1)
         true = None
         if self.training and self.share():
-            true = ((self.scaling.apply(batch.target, batch.series) - loc) / scale).float()
-        return Mapped(self.decoded(z, start, true, batch).float(), loc + start * scale, scale)
+            true = self.seen(((self.scaling.apply(batch.target, batch.series) - loc) / scale).float())
+        return Mapped(self.decoded(self.seen(z), start, true, batch).float(), loc + start * scale, scale)
 
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
         return self.decoded(z, self.skip(z).expand(-1, self.shape.horizon, -1), None, batch)
@@ -75,7 +75,7 @@ class Seq2seq(Model):
             out, state = self.decoder.step(torch.cat((value, known, constants, picked), -1), state)
             found.append(self.out(torch.cat((out, picked), -1)).unflatten(-1, (self.shape.channels, -1)).float())
             weights.append(weight)
-            value = self.head.point(found[-1][:, None])[:, 0].detach() + start[:, step].detach()
+            value = self.seen(self.head.point(found[-1][:, None])[:, 0] + start[:, step]).detach()
             if true is not None:
                 chosen = torch.rand(len(value), 1, device=value.device) < self.share()
                 value = torch.where(chosen, true[:, step], value)

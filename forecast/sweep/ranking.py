@@ -17,7 +17,7 @@ def ranking(sweep: Path) -> str:
             failed.append(folder.name)
             continue
         run = json.loads(manifest.read_text())
-        scores = {name: run["scores"][name] for name in ("mae", "skill")}
+        scores = {name: run["scores"].get(name) for name in ("mae", "skill")}
         rows.append(
             {
                 "job": folder.name,

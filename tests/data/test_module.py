@@ -16,6 +16,7 @@ from forecast.config import CONF
 from forecast.contract import Batch, Window
 from forecast.data.grid import grid
 from forecast.data.module import PARTS, SeriesDataModule
+from forecast.data.order import Order
 from forecast.data.panel import Panel, panel
 from forecast.data.scaler import learn
 from forecast.data.table import table
@@ -24,6 +25,7 @@ from forecast.error import Refusal
 DATA = yaml.safe_load((CONF / "data" / "csv.yaml").read_text())
 SPLIT = ["2024-03-29", "2024-03-31", "2024-04-02"]
 WINDOW = Window(context=6, horizon=4, stride=3, gap=1)
+PLAIN = {"train_window": None, "half_life": None, "weights": None, "windows_per_epoch": None}
 
 
 def made(split=SPLIT, spans=((0, 150), (20, 60), (90, 60)), window=WINDOW, tz=None, begin="2024-03-27", freq="h"):
@@ -79,9 +81,7 @@ def test_a_border_at_the_first_of_january_1970_is_a_border(border):
 
 def test_training_uses_the_stride_validation_every_window_and_neither_the_anchor():
     found, borders = made()
-    data = SeriesDataModule(
-        found, replace(WINDOW, anchor="00:00"), borders, train_window=None, half_life=None, batch_size=8, seed=1
-    )
+    data = SeriesDataModule(found, replace(WINDOW, anchor="00:00"), borders, **PLAIN, batch_size=8, seed=1)
     dense = {part: SeriesDataModule.cut(found, replace(WINDOW, stride=1), borders, part) for part in PARTS}
     for series in range(3):
         train = data.windows["train"].starts[data.windows["train"].series == series]
@@ -104,7 +104,7 @@ def test_series_too_short_for_a_part_are_left_out_and_all_too_short_are_refused(
         SeriesDataModule.cut(found, long, borders, "test")
     )
     with pytest.raises(Refusal, match="in train"):
-        SeriesDataModule(found, long, borders, train_window=None, half_life=None, batch_size=8, seed=1)
+        SeriesDataModule(found, long, borders, **PLAIN, batch_size=8, seed=1)
 
 
 # --- with a real Trainer ---
@@ -138,9 +138,10 @@ def trainer(kind: type[lightning.Trainer] = lightning.Trainer, **settings) -> li
     return kind(**quiet, enable_checkpointing=False, num_sanity_val_steps=0, **settings)
 
 
-def data_of(batch_size: int) -> SeriesDataModule:
+def data_of(batch_size: int, draw: int | None = None) -> SeriesDataModule:
     found, borders = made()
-    return SeriesDataModule(found, WINDOW, borders, train_window=None, half_life=None, batch_size=batch_size, seed=3)
+    settings = PLAIN | {"windows_per_epoch": draw}
+    return SeriesDataModule(found, WINDOW, borders, **settings, batch_size=batch_size, seed=3)
 
 
 def test_a_trainer_gets_every_window_once_an_epoch_in_another_order_each_time():
@@ -153,6 +154,46 @@ def test_a_trainer_gets_every_window_once_an_epoch_in_another_order_each_time():
     assert len(model.seen["train"]) == 3 * steps and all(sorted(epoch) == expected for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
     assert list(chain(*model.seen["val"])) == 3 * (data.windows["val"].starts + WINDOW.context - 1).tolist()
+
+
+def drawn(draw: int | None, epochs: int, seed: int = 3, world: int = 1) -> list[list[int]]:
+    """The numbers that each epoch takes of 20 windows, batches of 2 on each rank, side by side."""
+    found = []
+    for epoch in range(epochs):
+        ranks = [
+            Order(20, 2, draw=draw, seed=seed, rank=rank, world=world, position=lambda epoch=epoch: (epoch, 0))
+            for rank in range(world)
+        ]
+        assert {len(rank) for rank in ranks} == {-(-min(draw or 20, 20) // (2 * world))} == {len(list(ranks[0]))}
+        steps = list(zip(*ranks, strict=True))
+        found.append([n for step in steps for n in torch.stack([x for x, _ in step], 1).flatten().tolist()])
+        padded = [w for step in steps for w in torch.stack([x for _, x in step], 1).flatten().tolist()]
+        found[-1] = [n for n, weight in zip(found[-1], padded, strict=True) if weight]
+    return found
+
+
+@pytest.mark.parametrize("world", [1, 3])
+@pytest.mark.parametrize("draw", [1, 6, 7, 13, 19])
+def test_an_epoch_draws_so_many_windows_and_the_next_one_others(draw, world):
+    turn = 20 // draw  # epochs until too few are left, and the draw begins again
+    epochs = drawn(draw, 12 * turn, world=world)
+    assert all(len(set(epoch)) == len(epoch) == draw for epoch in epochs), "without replacement"
+    for i in range(0, len(epochs), turn):
+        assert len(set(chain(*epochs[i : i + turn]))) == turn * draw, "none twice before it begins again"
+    assert set(chain(*epochs)) == set(range(20)), "every window sooner or later"
+    assert epochs[:turn] != epochs[turn : 2 * turn]
+    assert epochs == drawn(draw, 12 * turn) and epochs != drawn(draw, 12 * turn, seed=4)
+
+
+def test_as_many_windows_as_there_are_or_more_are_all_of_them_in_the_same_order():
+    assert drawn(20, 3) == drawn(1000, 3) == drawn(None, 3)
+
+
+def test_a_trainer_takes_only_the_windows_of_the_draw():
+    model = Recorder()
+    trainer(max_epochs=2).fit(model, datamodule=data_of(2, 5))
+    sizes = [len(batch) for batch in model.seen["train"]]
+    assert sizes == [2, 2, 1, 2, 2, 1] and len(set(chain(*model.seen["train"]))) == 10
 
 
 @cache
@@ -204,12 +245,13 @@ def test_each_rank_gets_its_own_slice():
             {"global_rank": property(lambda _: number), "world_size": property(lambda _: 3)},
         )
 
-    for part in ("train", "val"):
+    for part, draw in (("train", None), ("train", 7), ("val", 7)):
         seen = []
         for number in range(3):
-            data = data_of(batch_size=2)
+            data = data_of(2, draw)
             data.trainer = trainer(rank(number))
             loader = getattr(data, f"{part}_dataloader")()
             assert len(loader) == len(list(loader))
             seen += [n for numbers, weight in loader for n in numbers[weight > 0].tolist()]
-        assert sorted(seen) == list(range(len(data.windows[part])))
+        expected = list(range(len(data.windows[part])))
+        assert len(set(seen)) == len(seen) == 7 if part == "train" and draw else sorted(seen) == expected

@@ -13,7 +13,7 @@ from forecast import build
 from forecast.config import CONF
 from forecast.contract import Batch, Scaling, Shape
 from forecast.error import Refusal
-from forecast.model.base import Model, Parts
+from forecast.model.base import Emphasis, Model, Parts
 
 YAMLS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(Path(CONF, "normalizer").glob("*.yaml"))}
 B, CONTEXT, GAP, HORIZON, C = 3, 12, 2, 5, 2
@@ -303,7 +303,9 @@ def test_a_linear_map_of_standard_and_cycle_is_cyclenet():
     cycle = NETS["week"]()
     scaling = Scaling("none", torch.zeros(2, C, dtype=torch.float64), torch.ones(2, C, dtype=torch.float64))
     head = build.part("head", yaml.safe_load(Path(CONF, "head", "point.yaml").read_text()))
-    model = Linear(Parts(head, [made("standard"), cycle], scaling, lambda module: None, 1))
+    model = Linear(
+        Parts(head, [made("standard"), cycle], scaling, lambda module: None, Emphasis([1.0], 1.0, 0.0, 0.0), 1)
+    )
     y, observed, clock = windows(4, 50.0, 3.0)
     observed[:] = True
     found, _ = model.forecast(batch(y, observed, clock), ())

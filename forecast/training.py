@@ -1,0 +1,290 @@
+"""What trains a model: optimizer, schedule, average of the weights, emphasis of the loss, trainer and its callbacks.
+
+Optimizers, schedules, averages and loggers come from short closed tables of names.
+"""
+
+import inspect
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, WeightAveraging
+from torch import Tensor, nn
+from torch.optim import Optimizer, lr_scheduler
+
+from forecast.board.progress import progress
+from forecast.board.tensorboard import logger
+from forecast.error import Refusal
+from forecast.model.base import Emphasis, matrices
+from forecast.setting import built, fits, verify, whole
+
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")  # a true half would round the scaler's numbers
+LOGGERS: dict[Any, Callable[[Path], Any]] = {"tensorboard": logger, "none": lambda folder: False}
+OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+    "rmsprop": torch.optim.RMSprop,
+}
+CENTRED = ("standard", "robust", "log1p", "asinh")  # scalers whose unit is a standard deviation from the middle
+
+
+def none(optimizer: Optimizer, module: lightning.LightningModule) -> dict[str, Any]:
+    """The rate stays."""
+    return {}
+
+
+def cosine(optimizer: Optimizer, module: lightning.LightningModule, *, lowest: float) -> dict[str, Any]:
+    """The rate falls along half a cosine, epoch by epoch.
+
+    Source: I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017 (without restarts).
+    """
+    assert module.trainer.max_epochs is not None
+    end = lowest * optimizer.param_groups[0]["lr"]
+    return {"scheduler": lr_scheduler.CosineAnnealingLR(optimizer, module.trainer.max_epochs, end)}
+
+
+def onecycle(
+    optimizer: Optimizer, module: lightning.LightningModule, *, warmup: float, first: float, lowest: float
+) -> dict[str, Any]:
+    """The rate rises and falls again, batch by batch; momentum stays.
+
+    Source: L. N. Smith, N. Topin, "Super-convergence: very fast training of neural networks using large learning
+    rates", 2018.
+    """
+    made = lr_scheduler.OneCycleLR(
+        optimizer,
+        optimizer.param_groups[0]["lr"],
+        int(module.trainer.estimated_stepping_batches),
+        pct_start=warmup,
+        cycle_momentum=False,
+        div_factor=1 / first,
+        final_div_factor=first / lowest if lowest else math.inf,
+    )
+    return {"scheduler": made, "interval": "step"}
+
+
+def plateau(optimizer: Optimizer, module: lightning.LightningModule, *, factor: float, patience: int) -> dict[str, Any]:
+    """The rate falls each time that the validation loss has not for more than `patience` validations (see Plateau)."""
+    made = lr_scheduler.ReduceLROnPlateau(optimizer, factor=factor, patience=patience)
+    return {"scheduler": made, "monitor": "val/loss", "frequency": sys.maxsize}  # Lightning never steps it
+
+
+def exponential(optimizer: Optimizer, module: lightning.LightningModule, *, factor: float) -> dict[str, Any]:
+    """The rate falls by the same factor every epoch."""
+    return {"scheduler": lr_scheduler.ExponentialLR(optimizer, factor)}
+
+
+def ema(n: int, steps: float, *, decay: float) -> float:
+    """An exponential moving average, which forgets the first weights faster: its decay rises as (1 + n) / (10 + n).
+
+    Source: B. T. Polyak, A. B. Juditsky, "Acceleration of stochastic approximation by averaging", 1992; the rising
+    decay: documentation of TensorFlow's ExponentialMovingAverage.
+    """
+    return 1 - min(decay, (1 + n) / (10 + n))
+
+
+def swa(n: int, steps: float, *, start: float) -> float:
+    """The mean of the weights after each step, from a share `start` of all steps on; before, the weights themselves.
+
+    Source: P. Izmailov et al., "Averaging weights leads to wider optima and better generalization", 2018 (with cycles
+    of one step, under whatever schedule is chosen).
+    """
+    return 1 / max(1, n + 1 - int(start * steps))
+
+
+SCHEDULES = {"none": none, "cosine": cosine, "onecycle": onecycle, "plateau": plateau, "exponential": exponential}
+AVERAGES = {"ema": ema, "swa": swa}
+ENDING = ("cosine", "onecycle", "swa")  # what has to know the last epoch
+FROM_0 = ("lowest", "start")  # shares that may be 0
+
+
+class Plateau(lightning.Callback):
+    """Steps the schedule when validation ends, before the checkpoint.
+
+    Lightning would do so after the checkpoint, and not at all in the epoch in which a run is resumed.
+    """
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        schedule = trainer.lr_scheduler_configs[0].scheduler
+        assert isinstance(schedule, lr_scheduler.ReduceLROnPlateau)
+        if not trainer.sanity_checking:
+            schedule.step(float(trainer.callback_metrics["val/loss"]))
+
+
+class Averaging(WeightAveraging):
+    """Keeps an average of the weights; validation judges it, and checkpoints hold it as the weights.
+
+    `share(n, steps)` is the share in it of the weights after step n, counted from 0, of so many steps.
+    """
+
+    def __init__(self, share: Callable[[int, float], float], device: torch.device):
+        super().__init__(device, use_buffers=False, multi_avg_fn=self.mix)
+        self.share, self.steps = share, math.inf
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.steps = trainer.estimated_stepping_batches
+
+    def mix(self, averages: Sequence[Tensor], weights: Sequence[Tensor], averaged: Tensor) -> None:
+        share = self.share(int(averaged), self.steps)
+        for average, weight in zip(averages, weights, strict=True):
+            average.lerp_(weight, share)
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Refuses settings of training that can't be right, before any data is read."""
+    settings, average = config["trainer"], config["callbacks"]["averaging"]
+    verify("trainer", "Trainer", settings, lightning.Trainer)
+    whole(settings, "accumulate_grad_batches", 1, "trainer.")
+    whole(settings, "check_val_every_n_epoch", 1, "trainer.")
+    if settings["precision"] not in PRECISIONS:
+        raise Refusal(f"trainer.precision={settings['precision']}: expected one of {', '.join(PRECISIONS)}", "config")
+    if config["logger"]["name"] not in LOGGERS:
+        raise Refusal(f"logger={config['logger']['name']}: expected one of {', '.join(LOGGERS)}", "part")
+    callbacks(config, Path())
+    optimizer(config["optimizer"], config["scheduler"])
+    parts = {"scheduler": config["scheduler"]}
+    if average is not None:
+        chosen("callbacks.averaging", average, AVERAGES)
+        parts["callbacks.averaging"] = average
+    for key, part in parts.items():
+        if part["name"] in ENDING and (settings["max_epochs"] or 0) < 1:
+            raise Refusal(
+                f"{key}={part['name']} needs a last epoch: set trainer.max_epochs, or choose another", "config"
+            )
+    emphasis(config["loss"], config["horizon"])
+    if config["loss"]["spike"] is not None and config["data"]["scaler"] not in CENTRED:
+        raise Refusal(
+            f"loss.spike counts in standard deviations, which data.scaler={config['data']['scaler']} does not learn: "
+            f"use one of {', '.join(CENTRED)}",
+            "config",
+        )
+
+
+def chosen(group: str, config: Any, table: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
+    """The function of a table that a yaml names, with its settings.
+
+    Raises Refusal for an unknown name, a missing, unknown or ill-typed key, a share that is not between 0 and 1.
+    """
+    name = config.get("name") if isinstance(config, Mapping) else None
+    if not isinstance(name, str) or name not in table:
+        raise Refusal(f"{group}={config}: expected the name and settings of one of {', '.join(table)}", "part")
+    settings = {key: value for key, value in config.items() if key != "name"}
+    own = [x for x in inspect.signature(table[name]).parameters.values() if x.kind is x.KEYWORD_ONLY]
+    verify(group, name, settings, table[name], len(inspect.signature(table[name]).parameters) - len(own))
+    for key, hint in ((x.name, x.annotation) for x in own):
+        if key not in settings:
+            raise Refusal(f"{group}.{key} is missing: '{name}' needs it", "config")
+        value = settings[key]
+        if hint is int and value < 0:
+            raise Refusal(f"{group}.{key}={value}: expected a whole number of at least 0", "config")
+        if hint is float and not (0 < value < 1 or (value == 0 and key in FROM_0)):
+            raise Refusal(f"{group}.{key}={value}: expected a share between 0 and 1", "config")
+    return partial(table[name], **settings)
+
+
+def optimizer(config: Mapping[str, Any], schedule: Mapping[str, Any]) -> Callable[[lightning.LightningModule], Any]:
+    """What Lightning's configure_optimizers returns, as a function of the module.
+
+    Weight decay acts on the parameters of two axes and more: matrices and tables, not biases, norms and gains.
+    """
+    name, settings = config["name"], {key: value for key, value in config.items() if key != "name"}
+    if not isinstance(name, str) or name not in OPTIMIZERS:
+        raise Refusal(f"optimizer={name}: expected one of {', '.join(OPTIMIZERS)}", "part")
+    verify("optimizer", name, settings, OPTIMIZERS[name], 1)
+    built(f"optimizer={name}", OPTIMIZERS[name], [nn.Parameter(torch.zeros(1))], **settings)
+    scheduled = chosen("scheduler", schedule, SCHEDULES)
+
+    def optimize(module: lightning.LightningModule) -> Any:
+        decayed = matrices(module)
+        rest = [x for x in module.parameters() if x.ndim < 2]
+        groups = [{"params": decayed}, {"params": rest, "weight_decay": 0.0}]
+        made = OPTIMIZERS[name]([group for group in groups if group["params"]], **settings)
+        found = scheduled(made, module)
+        return {"optimizer": made, "lr_scheduler": found} if found else made
+
+    return optimize
+
+
+def emphasis(config: Mapping[str, Any], horizon: int) -> Emphasis:
+    """The emphasis that `loss` asks for."""
+    series = config["series"]
+    if not fits(series, Mapping[str | int, float] | None) or not all(map(positive, (series or {}).values())):
+        raise Refusal(f"loss.series={series}: expected names with numbers above 0, {{north: 2}}, or null", "config")
+    for key, none in (("spike", None), ("spike_from", 0), ("l1", 0)):
+        if config[key] != none and not (fits(config[key], float) and positive(config[key])):
+            raise Refusal(
+                f"loss.{key}={config[key]}: expected {'null' if none is None else none} or a number above 0", "config"
+            )
+    spike = 1.0 if config["spike"] is None else config["spike"]
+    return Emphasis(weights(config["horizon"], horizon), spike, config["spike_from"], config["l1"])
+
+
+def weights(wanted: Any, horizon: int) -> list[float]:
+    """The weights of a horizon's steps, brought to mean 1, so that the learning rate keeps its meaning."""
+    found: list[float] = []
+    if wanted is None:
+        found = [1.0] * horizon
+    elif fits(wanted, float) and 0 < wanted <= 1:
+        found = [wanted**step for step in range(horizon)]
+    elif fits(wanted, Sequence[float]):
+        found = list(wanted)
+    if len(found) != horizon or min(found) < 0 or not positive(sum(found)):
+        raise Refusal(
+            f"loss.horizon={wanted}: expected null, a list of horizon={horizon} weights of at least 0, or a factor "
+            "from step to step above 0 and at most 1",
+            "config",
+        )
+    mean = sum(found) / horizon
+    return [weight / mean for weight in found]
+
+
+def positive(value: float) -> bool:
+    """Whether a number is above 0 and finite."""
+    return 0 < value < math.inf
+
+
+def trainer(config: Mapping[str, Any], checkpoints: Path, folder: Path | None) -> lightning.Trainer:
+    """A fresh Trainer with its callbacks; TensorBoard if there is a run folder."""
+    settings, average = dict(config["trainer"]), config["callbacks"]["averaging"]
+    found = callbacks(config, checkpoints)
+    settings["enable_progress_bar"] = any(isinstance(each, ProgressBar) for each in found)
+    settings |= {"callbacks": found, "logger": False if folder is None else LOGGERS[config["logger"]["name"]](folder)}
+    made = built("trainer", lightning.Trainer, **settings, default_root_dir=checkpoints)
+    device = made.strategy.root_device
+    if average is not None:
+        made.callbacks.insert(0, Averaging(chosen("callbacks.averaging", average, AVERAGES), device))
+    if settings["precision"] == "bf16-mixed" and device.type == "cpu":
+        try:
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
+        except RuntimeError as error:
+            raise Refusal(
+                "trainer.precision=bf16-mixed: this processor has no bfloat16 for recurrent networks; use 32-true",
+                "config",
+            ) from error
+    return made
+
+
+def callbacks(config: Mapping[str, Any], checkpoints: Path) -> list[lightning.Callback]:
+    """What watches training: the best checkpoint kept, early stopping, a plateau's schedule, progress."""
+    wanted = config["callbacks"]
+    found = [callback("checkpoint", ModelCheckpoint, wanted, dirpath=checkpoints)]
+    if wanted["early_stopping"] is not None:
+        found.append(callback("early_stopping", EarlyStopping, wanted))
+    if config["scheduler"]["name"] == "plateau":
+        found.append(Plateau())
+    if config["trainer"]["enable_progress_bar"]:
+        found.append(callback("progress", progress, wanted))
+    return found
+
+
+def callback(name: str, made: Callable[..., Any], wanted: Mapping[str, Any], **given: Any) -> Any:
+    """A callback with the settings of its key."""
+    verify("callbacks", name, wanted[name], made)
+    return built(f"callbacks.{name}", made, **wanted[name], **given)
