@@ -132,7 +132,7 @@ def test_a_layer_and_the_stack_share_no_setting(name):
 def test_a_part_is_the_first_class_of_its_file_and_called_as_it_is(group, name):
     first = build.kind(group, settings(group, name)["name"])
     inside = [x for x in vars(sys.modules[first.__module__]).values() if inspect.isclass(x)]
-    assert [x for x in inside if x.__module__ == first.__module__][0] is first
+    assert next(x for x in inside if x.__module__ == first.__module__) is first
     file = first.__module__.rpartition(".")[2].replace("_", "")
     assert first.__name__.lower() == file or file == "none"
     part = made(group, settings(group, name))

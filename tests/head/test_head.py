@@ -117,9 +117,7 @@ def test_the_gradient_is_alive_wherever_the_numbers_and_the_target_are(name):
         loss = head.loss(given, torch.full(given.shape[:-1], target))
         loss.sum().backward()
         assert given.grad is not None and given.grad.isfinite().all()
-        assert (
-            (given.grad != 0).any(-1) | (loss == 0)
-        ).all()  # a class that is certain, and right, has nothing to learn
+        assert ((given.grad != 0).any(-1) | (loss == 0)).all()  # a certain class learns nothing
 
 
 @every
