@@ -300,7 +300,12 @@ def test_channels_are_forecast_jointly_under_their_names():
     assert len(table) == 3 * HORIZON
 
 
-@pytest.mark.parametrize("backbone", sorted(path.stem for path in (CONF / "backbone").glob("*.yaml")))
+BACKBONES = sorted(path.stem for path in (CONF / "backbone").glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    "backbone", [pytest.param(x, marks=[pytest.mark.slow] * (x in ("dilated", "minlstm", "slstm"))) for x in BACKBONES]
+)
 def test_a_network_learns_a_season(backbone):
     """Valid is not enough: half the error of the last value on a clean season."""
     steps = np.arange(600)
