@@ -87,7 +87,9 @@ def refuse_gas_day(stamps: pd.DatetimeIndex, groups: np.ndarray, source: str) ->
     """
     if stamps.tz is not None:
         return
-    values = stamps.asi8
+    values, same = stamps.asi8, groups[1:] == groups[:-1]
+    if not ((values[1:] < values[:-1]) & same).any() or not ((values[1:] > values[:-1]) & same).any():
+        return  # one direction, as in most files
     if groups.any():
         order = np.argsort(groups, kind="stable")
         values, groups = values[order], groups[order]

@@ -218,16 +218,13 @@ def gaps(long: pd.DataFrame, layout: Layout, longest: int | None, source: str) -
     """Says how many stamps are missing; refuses more than `longest` steps in a row that have no target."""
     ordinals = layout.clock.ordinals(pd.DatetimeIndex(long["ds"], copy=False))
     codes = long["unique_id"].cat.codes.to_numpy()
-
-    def missing(rows: np.ndarray | slice) -> np.ndarray:
-        same, between = np.diff(codes[rows]) == 0, np.diff(ordinals[rows]) - 1
-        return np.multiply(between, same, out=between)
-
-    if total := int(missing(slice(None)).sum()):
+    lasts = np.append(np.flatnonzero(codes[1:] != codes[:-1]), len(codes) - 1)
+    firsts = np.append(0, lasts[:-1] + 1)
+    if total := int((ordinals[lasts] - ordinals[firsts] + 1).sum()) - len(long):
         log.info("%s: %d stamps were missing; their values count as missing", source, total)
     for name in layout.channels if longest is not None else ():
         rows = np.flatnonzero(long[name].notna())
-        steps = missing(rows)
+        steps = np.where(np.diff(codes[rows]) == 0, np.diff(ordinals[rows]) - 1, 0)
         if steps.max(initial=0) > longest:
             row = long.iloc[rows[int(steps.argmax())]]
             raise Refusal(

@@ -12,7 +12,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from forecast.contract import Backbone, Batch, Shape
-from forecast.model.base import Constants, Model, Parts
+from forecast.model._beside import Constants
+from forecast.model.base import Model, Parts
 
 
 class Direct(Model):

@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from forecast.contract import Backbone, Batch, Shape
 from forecast.error import Refusal
-from forecast.model.base import Constants, Model, Parts
+from forecast.model._beside import Constants
+from forecast.model.base import Model, Parts
 
 
 class Linear(Model):

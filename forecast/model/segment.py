@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from forecast.contract import Backbone, Batch, Shape
 from forecast.error import Refusal
-from forecast.model.base import Constants, Model, Parts, stepwise
+from forecast.model._beside import Constants, stepwise
+from forecast.model.base import Model, Parts
 
 
 class Segment(Model):

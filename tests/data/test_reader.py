@@ -28,7 +28,7 @@ from forecast.error import Refusal
 DATA = yaml.safe_load((CONF / "data" / "csv.yaml").read_text())
 CORPUS = Path(__file__).parent / "corpus"
 INDEX = yaml.safe_load((CORPUS / "index.yaml").read_text())
-REFUSED = ()
+REFUSED = ("ambiguous-number",)  # 1,125 is a thousand and more, or a little over one
 NAMED = ()
 START = datetime(2020, 2, 27)
 PACK = {"plain": bytes, "gzip": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
