@@ -10,7 +10,7 @@ import pytest
 from forecast import Forecaster
 from forecast.config import CONF
 
-ROWS, CONTEXT, HORIZON, KEPT = 3000, 48, 6, 0.8
+ROWS, CONTEXT, HORIZON, KEPT = 3000, 48, 6, 0.5
 MODELS = sorted(path.stem for path in Path(CONF, "model").glob("*.yaml"))
 NOISE = np.random.default_rng(1).normal(size=ROWS)
 STEPS = np.arange(ROWS)
