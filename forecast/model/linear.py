@@ -26,8 +26,6 @@ class Linear(Model):
     is the width of each static category.
     """
 
-    recurrent = False
-
     def __init__(
         self,
         shape: Shape,
