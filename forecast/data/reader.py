@@ -132,6 +132,8 @@ def across(plan: Plan, plain: bool) -> pd.DataFrame:
             "target, past, future and static out",
             "config",
         )
+    if not steps:
+        raise Refusal(f"{source}: data.start: its lines have a name, '{name}', and no values", "no-column")
     names, lengths, values = list[str](), list[np.ndarray](), list[np.ndarray]()
     with opened(source) as raw:
         lines, row = Lines(transcoded(raw, plan.manner, source), plan.manner, source), 0
