@@ -95,10 +95,10 @@ def transcoded(raw: BinaryIO, manner: Manner, source: str) -> Iterator[bytes]:
             else:
                 yield block if plain and not carriage and len(text) == len(block) else text.encode()
         yield (decoder.decode(b"", True) + ("\n" if carriage else "")).encode()
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
+        where = f"byte {error.object[error.start]:#04x}" if isinstance(error, UnicodeDecodeError) else error
         raise Refusal(
-            f"{source} is not {manner.encoding} text all through (byte {error.object[error.start]:#04x}); name its "
-            "encoding, data.encoding=cp1252",
+            f"{source} is not {manner.encoding} text all through ({where}); name its encoding, data.encoding=cp1252",
             "unreadable",
         ) from None
 

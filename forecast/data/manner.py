@@ -107,7 +107,7 @@ def decoded(head: bytes, named: str | None, source: str) -> tuple[str, str]:
         return encoding, codecs.getincrementaldecoder(encoding)().decode(head)
     except LookupError:
         raise Refusal(f"data.encoding={named}: no such encoding", "config") from None
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         if named is None:
             try:
                 text = head.decode("cp1252")
@@ -117,7 +117,7 @@ def decoded(head: bytes, named: str | None, source: str) -> tuple[str, str]:
                 log.info("%s is not UTF-8; it is read as cp1252 (data.encoding names another)", source)
                 return "cp1252", text
         raise Refusal(
-            f"{source} can't be read as {named or 'UTF-8'} text: {error.reason}; name its encoding by data.encoding",
+            f"{source} can't be read as {named or 'UTF-8'} text: {error}; name its encoding by data.encoding",
             "unreadable",
         ) from None
 
