@@ -21,7 +21,7 @@ import pandas as pd
 
 from forecast import Forecaster, Refusal
 from forecast.config import CONF
-from forecast.data import table
+from forecast.data.lines import find
 
 NAMES = {group: sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in ("model", "backbone", "head")}
 SIZES = ["backbone.hidden_size=16", "data=csv", "data.target=[OT]", "trainer.max_epochs=1", "logger=none"]
@@ -55,7 +55,7 @@ def tried(frame, model, backbone, head):
 def main(rows=2000):
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    frame = pd.read_csv(table.find("ETTh1.csv"), nrows=rows, parse_dates=["date"])[["date", "OT"]]
+    frame = pd.read_csv(find("ETTh1.csv"), nrows=rows, parse_dates=["date"])[["date", "OT"]]
     counts = frame.assign(OT=frame["OT"].round() + 10)  # above 0, and whole, for the laws that want it
     verdicts, spent = Counter(), Counter()
     for model, head, backbone in product(NAMES["model"], NAMES["head"], NAMES["backbone"]):

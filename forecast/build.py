@@ -142,6 +142,14 @@ def without_targets(node: Any, path: str) -> None:
         without_targets(value, f"{path}{key}.")
 
 
+def title(config: Mapping[str, Any]) -> str:
+    """What a configuration is called in scores and folders: `direct-lstm`, `direct-dilated-gru`, `linear`."""
+    name, backbone = config["model"].get("name"), config["backbone"]
+    if not getattr(kind("model", name), "recurrent", True):
+        return name
+    return "-".join([name, *(["dilated"] if backbone.get("dilations") else []), str(backbone.get("name"))])
+
+
 def model(config: Mapping[str, Any], shape: Shape, scaling: Scaling) -> Model:
     """The model of a configuration, with its backbone, head and normalizers."""
     head = part("head", config["head"])

@@ -4,7 +4,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, Self
@@ -15,22 +15,19 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from forecast import artifact, build, config, training
-from forecast.contract import Shape
+from forecast import build, config, training
 from forecast.data import grid as grids
 from forecast.data import panel as panels
 from forecast.data import reader, scaler, table
 from forecast.data.forecasts import tabulate
-from forecast.data.grid import Borders
-from forecast.data.layout import Layout
+from forecast.data.lines import find
 from forecast.data.module import SeriesDataModule
 from forecast.data.panel import Panel
-from forecast.data.scaler import Statistics
 from forecast.data.store import stored
 from forecast.data.windows import Windows
 from forecast.error import Refusal
 from forecast.evaluation.metrics import REFERENCE, compared
-from forecast.model.base import Model
+from forecast.fitted import Fitted
 from forecast.recipe import (
     AT_ONCE,
     Frame,
@@ -51,38 +48,6 @@ from forecast.recipe import (
 log = logging.getLogger(__name__)
 
 ARGUMENTS = ("data", "model", "backbone", "head", "normalizer", "context", "horizon", "gap", "seed")
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What fitting leaves behind: all that is saved, and the training panel, which is not."""
-
-    config: dict[str, Any]
-    layout: Layout
-    statistics: Statistics
-    borders: Borders
-    model: Model
-    record: dict[str, Any]
-    panel: Panel | None = None
-
-    @property
-    def reading(self) -> dict[str, Any]:
-        """How new files are read: as the training data were, with the columns that were found there."""
-        found = {"target": list(self.layout.target), "categorical": list(self.layout.categorical)}
-        return {**self.config["data"], "id": self.layout.id, **found}
-
-    def borders_of(self, panel: Panel) -> Borders:
-        """Where the parts of a panel end; if each series was split by itself, in the order of the panel's series."""
-        train, val, test = self.borders
-        if not isinstance(train, np.ndarray) or not isinstance(val, np.ndarray):
-            return self.borders
-        places = self.statistics.slots(panel.names) - 1
-        if (places < 0).any():
-            name = panel.names[int(places.argmin())]
-            raise Refusal(
-                f"data.split_each: series '{name}' was not there in training, so it has no test part", "split"
-            )
-        return train[places], val[places], test[places] if isinstance(test, np.ndarray) else test
 
 
 class Judgement(NamedTuple):
@@ -230,40 +195,19 @@ class Forecaster:
 
     @property
     def name(self) -> str:
-        """What scores call this model, such as `direct-lstm`, and what they don't hold for everyone."""
-        config, data = self.fitted.config, self.fitted.config["data"]
-        name = "-".join(config[group]["name"] for group in ("model", "backbone"))
-        labels = {"oracle": data["oracle"], "split by series": data["split_each"]}
-        return name + "".join(f" ({label})" for label, there in labels.items() if there)
+        """What scores call this model."""
+        return self.fitted.name
 
     def save(self, folder: Path | str) -> None:
         """Writes the fitted forecaster: safetensors and JSON, no pickle, no training data."""
-        fitted = self.fitted
-        borders = [x.tolist() if isinstance(x, np.ndarray) else x for x in fitted.borders]
-        document = {
-            "config": fitted.config,
-            "layout": asdict(fitted.layout),
-            "statistics": fitted.statistics.plain(),
-            "borders": borders,
-            "shape": asdict(fitted.model.shape),
-            "record": fitted.record,
-        }
-        artifact.save(Path(folder), fitted.model.state_dict(), document)
+        self.fitted.save(Path(folder))
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
         """A saved forecaster, from its folder or that of its run; forecasts equal the saved one's to the last bit."""
-        weights, document = artifact.load(Path(folder))
-        try:
-            layout, statistics = Layout.of(document["layout"]), Statistics.of(document["statistics"])
-            shape = Shape(**{**document["shape"], "cardinalities": tuple(document["shape"]["cardinalities"])})
-            model = build.model(document["config"], shape, statistics.scaling)
-            model.load_state_dict(weights)
-            first, second, third = (np.array(x) if isinstance(x, list) else x for x in document["borders"])
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-            raise Refusal(f"{folder} holds a damaged forecaster: {error!r}", "damaged") from error
-        made = cls.of(document["config"])
-        made.fitted_ = Fitted(document["config"], layout, statistics, (first, second, third), model, document["record"])
+        fitted = Fitted.load(Path(folder))
+        made = cls.of(fitted.config)
+        made.fitted_ = fitted
         return made
 
     def panel(self, frame: Frame | None) -> Panel:
@@ -273,7 +217,7 @@ class Forecaster:
             if fitted.panel is None:
                 raise Refusal("a loaded forecaster has no data of its own: pass a DataFrame", "no-data")
             return fitted.panel
-        source = "DataFrame" if isinstance(frame, pd.DataFrame) else str(table.find(str(frame)))
+        source = "DataFrame" if isinstance(frame, pd.DataFrame) else str(find(str(frame)))
         if not isinstance(frame, pd.DataFrame):
             frame = reader.read(source, fitted.reading)
         grid = grids.grid(

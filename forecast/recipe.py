@@ -20,6 +20,7 @@ from forecast.data import reader, table
 from forecast.data.clock import Clock
 from forecast.data.forecasts import tabulate
 from forecast.data.grid import Borders, Grid
+from forecast.data.lines import find
 from forecast.data.module import SeriesDataModule
 from forecast.data.panel import Panel
 from forecast.data.scaler import Statistics
@@ -100,7 +101,7 @@ def opened(data: Mapping[str, Any], frame: Frame | None) -> Table:
     path = frame or data["path"]
     if path is None:
         raise Refusal("no data: name a file by data.path=my.csv, a set by data=..., or pass a DataFrame", "no-data")
-    found = table.find(str(path))
+    found = find(str(path))
     return table.table(reader.read(found, data), data, str(found))
 
 

@@ -384,3 +384,16 @@ def test_a_part_of_an_installed_package_does_not_replace_one_of_ours(installed):
 def test_without_the_package_its_part_is_unknown():
     with pytest.raises(Refusal, match="no such part"):
         build.kind("backbone", "theirs")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "direct-lstm"),
+        (["model=linear"], "linear"),
+        (["backbone=dilated"], "direct-dilated-gru"),
+        (["model=seq2seq", "backbone=slstm", "backbone.layers=2", "backbone.dilations=[1,2]"], "seq2seq-dilated-slstm"),
+    ],
+)
+def test_a_run_is_called_by_what_it_is_made_of(words, expected):
+    assert build.title(composed("train", words)) == expected

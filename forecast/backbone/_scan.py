@@ -1,4 +1,4 @@
-"""h_t = keep_t * h_{t-1} + new_t for all steps at once, or one after the other: what cells are whose gates don't see h.
+"""h_t = keep_t * h_{t-1} + new_t: cells whose gates don't see h, for all steps at once or one after the other.
 
 Source of the scan: W. D. Hillis, G. L. Steele, "Data parallel algorithms", 1986; here of logarithms, as L. Feng et al.,
 "Were RNNs all we needed?", 2024, have it.
@@ -6,10 +6,39 @@ Source of the scan: W. D. Hillis, G. L. Steele, "Data parallel algorithms", 1986
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from forecast.contract import State
+
 TINY = 1e-30  # what 0 is for a logarithm
+
+
+class Unrolled(nn.Module):
+    """A layer with `count` gates that see the input alone: all of them are computed at once, then h is unrolled."""
+
+    def __init__(self, features: int, count: int, hidden_size: int):
+        super().__init__()
+        if hidden_size < 1:
+            raise ValueError(f"hidden_size={hidden_size}: expected at least 1")
+        self.gates = nn.Linear(features, count * hidden_size)
+        self.count, self.size = count, hidden_size
+
+    def logarithms(self, *gates: Tensor) -> tuple[Tensor, Tensor]:
+        """Of keep and new, from the gates before their sigmoid."""
+        raise NotImplementedError
+
+    def forward(self, x: Float[Tensor, "b t f"], state: State) -> tuple[Float[Tensor, "b t d"], State]:
+        keep, new = self.logarithms(*self.gates(x).to(state[0].dtype).chunk(self.count, -1))
+        out = unrolled(keep, new, state[0])
+        return out, (out[:, -1],)
+
+    def step(self, x: Float[Tensor, "b f"], state: State) -> tuple[Float[Tensor, "b d"], State]:
+        out, state = self(x[:, None], state)
+        return out[:, 0], state
+
+    def initial(self, b: int) -> State:
+        return (self.gates.weight.new_zeros(b, self.size),)
 
 
 def unrolled(

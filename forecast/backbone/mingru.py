@@ -6,30 +6,16 @@ is positive, and so are the outputs.
 Source: L. Feng et al., "Were RNNs all we needed?", 2024.
 """
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from forecast.backbone._scan import positive, unrolled
-from forecast.contract import State
+from forecast.backbone._scan import Unrolled, positive
 
 
-class Mingru(nn.Module):
+class Mingru(Unrolled):
     def __init__(self, features: int, *, hidden_size: int):
-        super().__init__()
-        if hidden_size < 1:
-            raise ValueError(f"hidden_size={hidden_size}: expected at least 1")
-        self.gates = nn.Linear(features, 2 * hidden_size)
-        self.size = hidden_size
+        super().__init__(features, 2, hidden_size)
 
-    def forward(self, x: Float[Tensor, "b t f"], state: State) -> tuple[Float[Tensor, "b t d"], State]:
-        z, n = self.gates(x).to(state[0].dtype).chunk(2, -1)
-        out = unrolled(functional.logsigmoid(-z), functional.logsigmoid(z) + positive(n), state[0])
-        return out, (out[:, -1],)
-
-    def step(self, x: Float[Tensor, "b f"], state: State) -> tuple[Float[Tensor, "b d"], State]:
-        out, state = self(x[:, None], state)
-        return out[:, 0], state
-
-    def initial(self, b: int) -> State:
-        return (self.gates.weight.new_zeros(b, self.size),)
+    def logarithms(self, *gates: Tensor) -> tuple[Tensor, Tensor]:
+        z, n = gates
+        return functional.logsigmoid(-z), functional.logsigmoid(z) + positive(n)

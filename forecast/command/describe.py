@@ -11,6 +11,7 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     from forecast.board import figure
     from forecast.data import card, reader, table
     from forecast.data import grid as grids
+    from forecast.data.lines import find
     from forecast.error import Refusal
     from forecast.sweep.folder import claimed, stamp
 
@@ -18,7 +19,7 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     if data["path"] is None:
         raise Refusal("which data? Name a file by data.path=my.csv, or a set by data=...", "no-data")
     name = data["name"] or Path(data["path"]).name.split(".")[0]
-    path = table.find(data["path"])
+    path = find(data["path"])
     frame = reader.read(path, data)
     checked = table.table(frame, data, str(path))
     grid = grids.grid(checked, 0)

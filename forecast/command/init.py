@@ -27,6 +27,7 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     from forecast.data import grid as grids
     from forecast.data import reader, suggestion, table
     from forecast.data import season as seasons
+    from forecast.data.lines import find
     from forecast.error import Refusal
 
     given = str(config["path"] or config["data"]["path"] or "")
@@ -37,7 +38,7 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     for there in (draft, CONF / "data" / draft.name):
         if there.exists():
             raise Refusal(f"there is a data set '{name}' already ({there}): choose another name by name=...", "exists")
-    path = table.find(given, "path")
+    path = find(given, "path")
     frame = reader.read(path, data)
     checked = table.table(frame, data, str(path))
     grid = grids.grid(checked, 0)

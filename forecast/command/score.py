@@ -10,7 +10,7 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
 
     from forecast.board.summary import summary
     from forecast.data.column import EXACT
-    from forecast.data.table import find
+    from forecast.data.lines import find
     from forecast.error import Refusal
     from forecast.evaluation.metrics import compared
 

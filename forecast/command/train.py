@@ -7,21 +7,20 @@ from typing import Any
 
 
 def main(config: dict[str, Any], folder: Path | None) -> float:
-    """Writes a run folder and returns the validation score (MAE in scaled units), by which sweeps rank.
+    """Writes a run folder and returns the validation score, by which sweeps rank: MAE in scaled units, of classes NLL.
 
     `folder` is the one that a sweep made for this job; alone, a run claims its own.
     """
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
-    from forecast import artifact
+    from forecast import artifact, build
     from forecast.forecaster import Forecaster
     from forecast.sweep.folder import claimed, logged, stamp
 
     started = perf_counter()
     data = config["data"]["name"] or Path(config["data"]["path"] or "data").name.split(".")[0]
-    parts = f"{config['model'].get('name')}-{config['backbone'].get('name')}"
-    wanted = Path(config["folder"] or Path("outputs") / data / parts / stamp())
+    wanted = Path(config["folder"] or Path("outputs") / data / build.title(config) / stamp())
     with claimed(wanted, folder) as run, logged(run / "train.log"):
         artifact.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
         forecaster = Forecaster.of(config).fit(folder=run)
@@ -30,6 +29,7 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
 
         judged = forecaster.judge()
         record, name = forecaster.fitted.record, forecaster.name
+        ranked = "val/loss" if forecaster.fitted.model.head.classes else "val/mae"  # classes have no distance
         forecaster.save(run / "forecaster")
         artifact.write(run / "forecast.csv", judged.forecasts[name].to_csv(index=False))
         artifact.write(run / "scores.csv", judged.scores.to_csv(index=False))
@@ -43,7 +43,7 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
         manifest = {
             "overrides": dict(x.lstrip("+").split("=", 1) for x in HydraConfig.get().overrides.task if "=" in x),
             "seed": config["seed"],
-            "score": record["val/mae"],
+            "score": {"name": ranked, "value": record[ranked]},
             "scores": own,
             "record": record,
             "cost": {
@@ -54,4 +54,4 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
         }
         artifact.write(run / "manifest.json", artifact.plain(manifest))
     print(f"\n{summary(judged.scores)}\n\ntensorboard --logdir outputs\nrun: {run}")
-    return record["val/mae"]
+    return record[ranked]

@@ -109,6 +109,20 @@ def id_column(frame: pd.DataFrame, named: str | None) -> str | None:
     return named if named is not None else "unique_id" if "unique_id" in frame.columns else None
 
 
+def targets(frame: pd.DataFrame, series: str | None, taken: set[str | None], source: str) -> list[str]:
+    """The columns to forecast when none is named: `y`, else every column of numbers that has no other role."""
+    free = [name for name in frame.columns if name not in taken and looks_numeric(frame[name])]
+    if "y" in free:
+        return ["y"]
+    if not free:
+        raise Refusal(f"{source} has no column of numbers to forecast; name one by data.target", "no-column")
+    if series is not None and len(free) > 1:
+        raise Refusal(
+            f"{source} has several columns of numbers ({', '.join(free)}); name the target by data.target", "config"
+        )
+    return free
+
+
 def require(frame: pd.DataFrame, names: Sequence[str], source: str) -> None:
     for name in names:
         if name not in frame.columns:

@@ -1,10 +1,11 @@
-"""The bytes of a CSV file: decompressed, turned to UTF-8, and every line checked on its way to pandas."""
+"""The bytes of a CSV file: found, decompressed, turned to UTF-8, and every line checked on its way to pandas."""
 
 import bz2
 import codecs
 import gzip
 import io
 import lzma
+import os
 import re
 import struct
 import zipfile
@@ -17,12 +18,29 @@ from typing import BinaryIO
 import numpy as np
 
 from forecast.data.manner import Manner
-from forecast.error import Refusal
+from forecast.error import Refusal, nearest
 
+HERE = Path(__file__).resolve().parents[1]
+BUNDLED = HERE / "datasets" if (HERE / "datasets").is_dir() else HERE.parent / "datasets"
 MAGIC = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 BLOCK = 1 << 20  # bytes checked at once
 NOTES = 20  # lines under a table that may be notes
+
+
+def find(path: str, key: str = "data.path") -> Path:
+    """The file that a key means: as given, else in the folder FORECAST_DATA, else among the bundled sets."""
+    folders = [Path(), Path(os.environ.get("FORECAST_DATA", "datasets")), BUNDLED]
+    for folder in folders:
+        for name in (path, f"{path}.gz"):
+            if (folder / name).is_file():
+                return folder / name
+    there = [p.name for folder in [Path(path).parent, *folders[1:]] if folder.is_dir() for p in folder.glob("*.csv*")]
+    raise Refusal(
+        f"{key}={path}: no such file here, in FORECAST_DATA ({folders[1]}) or among the bundled sets"
+        f"{nearest(Path(path).name, there)}",
+        "missing-file",
+    )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Repairs that people ask for by name, each counted in the log: duplicates, ends of intervals, changes of frequency."""
+"""Repairs that people ask for by name, each counted in the log: duplicates, gaps, changes of frequency."""
 
 import logging
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from forecast.data.clock import Clock
+from forecast.data.layout import Layout
 from forecast.error import Refusal
 
 log = logging.getLogger(__name__)
@@ -90,3 +91,23 @@ def refuse_change(steps: list[int], source: str) -> None:
             "price) or data.resample=sum (energy), to the longest, or data.resample=repeat, to the shortest",
             "mixed-frequency",
         )
+
+
+def gaps(long: pd.DataFrame, layout: Layout, longest: int | None, source: str) -> None:
+    """Says how many stamps are missing; refuses more than `longest` steps in a row that have no target."""
+    ordinals = layout.clock.ordinals(pd.DatetimeIndex(long["ds"], copy=False))
+    codes = long["unique_id"].cat.codes.to_numpy()
+    lasts = np.append(np.flatnonzero(codes[1:] != codes[:-1]), len(codes) - 1)
+    firsts = np.append(0, lasts[:-1] + 1)
+    if total := int((ordinals[lasts] - ordinals[firsts] + 1).sum()) - len(long):
+        log.info("%s: %d stamps were missing; their values count as missing", source, total)
+    for name in layout.channels if longest is not None else ():
+        rows = np.flatnonzero(long[name].notna())
+        steps = np.where(np.diff(codes[rows]) == 0, np.diff(ordinals[rows]) - 1, 0)
+        if steps.max(initial=0) > longest:
+            row = long.iloc[rows[int(steps.argmax())]]
+            raise Refusal(
+                f"{source}: {steps.max()} steps have no '{name}' after {row['ds']} of series '{row['unique_id']}', "
+                f"more than data.max_gap={longest}; {int((steps > longest).sum())} gaps are as long",
+                "long-gap",
+            )

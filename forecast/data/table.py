@@ -5,30 +5,26 @@ jointly), then past, future and static covariates. Further in, nothing has to be
 """
 
 import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from forecast.data.clock import Clock, anchored, fitted, phased
-from forecast.data.column import categories, id_column, looks_numeric, names_of, numbers, require, static, time_columns
+from forecast.data.column import categories, id_column, names_of, numbers, require, static, targets, time_columns
 from forecast.data.instant import instants, rising, zone
 from forecast.data.layout import Layout
-from forecast.data.repair import deduplicated, frequencies, refuse_change, resampled
+from forecast.data.repair import deduplicated, frequencies, gaps, refuse_change, resampled
 from forecast.data.stamp import MARK
 from forecast.data.vintage import parted
 from forecast.error import Refusal, nearest
 
 log = logging.getLogger(__name__)
 
-HERE = Path(__file__).resolve().parents[1]
 ISSUED = {"stamp": None, "tz": None, "day": "00:00"}  # how the times of issue are read beside those of the data
-BUNDLED = HERE / "datasets" if (HERE / "datasets").is_dir() else HERE.parent / "datasets"
 
 
 @dataclass(frozen=True)
@@ -39,21 +35,6 @@ class Table:
     layout: Layout
     source: str
     vintages: pd.DataFrame | None = None
-
-
-def find(path: str, key: str = "data.path") -> Path:
-    """The file that a key means: as given, else in the folder FORECAST_DATA, else among the bundled sets."""
-    folders = [Path(), Path(os.environ.get("FORECAST_DATA", "datasets")), BUNDLED]
-    for folder in folders:
-        for name in (path, f"{path}.gz"):
-            if (folder / name).is_file():
-                return folder / name
-    there = [p.name for folder in [Path(path).parent, *folders[1:]] if folder.is_dir() for p in folder.glob("*.csv*")]
-    raise Refusal(
-        f"{key}={path}: no such file here, in FORECAST_DATA ({folders[1]}) or among the bundled sets"
-        f"{nearest(Path(path).name, there)}",
-        "missing-file",
-    )
 
 
 def table(frame: pd.DataFrame, data: Mapping[str, Any], source: str) -> Table:
@@ -214,26 +195,6 @@ def without(frame: pd.DataFrame, missing: Sequence[str | float]) -> pd.DataFrame
     return frame.assign(**{str(name): column for name, column in cells.items()})
 
 
-def gaps(long: pd.DataFrame, layout: Layout, longest: int | None, source: str) -> None:
-    """Says how many stamps are missing; refuses more than `longest` steps in a row that have no target."""
-    ordinals = layout.clock.ordinals(pd.DatetimeIndex(long["ds"], copy=False))
-    codes = long["unique_id"].cat.codes.to_numpy()
-    lasts = np.append(np.flatnonzero(codes[1:] != codes[:-1]), len(codes) - 1)
-    firsts = np.append(0, lasts[:-1] + 1)
-    if total := int((ordinals[lasts] - ordinals[firsts] + 1).sum()) - len(long):
-        log.info("%s: %d stamps were missing; their values count as missing", source, total)
-    for name in layout.channels if longest is not None else ():
-        rows = np.flatnonzero(long[name].notna())
-        steps = np.where(np.diff(codes[rows]) == 0, np.diff(ordinals[rows]) - 1, 0)
-        if steps.max(initial=0) > longest:
-            row = long.iloc[rows[int(steps.argmax())]]
-            raise Refusal(
-                f"{source}: {steps.max()} steps have no '{name}' after {row['ds']} of series '{row['unique_id']}', "
-                f"more than data.max_gap={longest}; {int((steps > longest).sum())} gaps are as long",
-                "long-gap",
-            )
-
-
 def indexed(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     """The frame, which has rows, with stamps that lie in its index as a column."""
     if not len(frame):
@@ -241,20 +202,6 @@ def indexed(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     if isinstance(frame.index, pd.DatetimeIndex) and frame.index.name not in frame.columns:
         return frame.rename_axis(str(frame.index.name or "ds")).reset_index()
     return frame
-
-
-def targets(frame: pd.DataFrame, series: str | None, taken: set[str | None], source: str) -> list[str]:
-    """The columns to forecast when none is named: `y`, else every column of numbers that has no other role."""
-    free = [name for name in frame.columns if name not in taken and looks_numeric(frame[name])]
-    if "y" in free:
-        return ["y"]
-    if not free:
-        raise Refusal(f"{source} has no column of numbers to forecast; name one by data.target", "no-column")
-    if series is not None and len(free) > 1:
-        raise Refusal(
-            f"{source} has several columns of numbers ({', '.join(free)}); name the target by data.target", "config"
-        )
-    return free
 
 
 def arranged(frame: pd.DataFrame, layout: Layout, stamps: pd.DatetimeIndex, source: str) -> pd.DataFrame:

@@ -72,6 +72,8 @@ class Model(lightning.LightningModule):
     `skip` is what a network's numbers are added to: nothing, the last value, or a linear map of the context.
     """
 
+    recurrent = True  # whether it has a backbone
+
     def __init__(self, shape: Shape, parts: Parts, skip: str = "none"):
         super().__init__()
         if skip != "none" and parts.head.support != "real":
@@ -142,7 +144,7 @@ class Model(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.train_sums = torch.zeros(2, device=self.device)  # loss, gradient norm
-        self.train_batches, self.train_windows, self.train_from = 0, 0, perf_counter()
+        self.train_batches, self.train_updates, self.train_windows, self.train_from = 0, 0, 0, perf_counter()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         torch.manual_seed(mix(self.seed, self.current_epoch, batch_idx, self.global_rank))
@@ -173,13 +175,15 @@ class Model(lightning.LightningModule):
         else:
             norm = nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val or math.inf)
             self.train_sums[1] += norm.detach()
+            self.train_updates += 1  # fewer than batches where these accumulate
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         self.train_batches += 1
         self.train_until = perf_counter()
 
     def on_train_epoch_end(self) -> None:
-        loss, norm = (self.train_sums / self.train_batches).tolist()
+        loss, norm = self.train_sums.tolist()
+        loss, norm = loss / self.train_batches, norm / max(1, self.train_updates)
         self.finite("training", loss)
         self.log_dict(
             {

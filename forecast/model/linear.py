@@ -26,6 +26,8 @@ class Linear(Model):
     is the width of each static category.
     """
 
+    recurrent = False
+
     def __init__(
         self,
         shape: Shape,

@@ -19,7 +19,7 @@ class Standard(nn.Module):
 
     def __init__(self, shape: Shape, *, affine: bool):
         super().__init__()
-        self.affine = nn.Parameter(torch.zeros(2, shape.channels)) if affine else None
+        self.weight, self.bias = (nn.Parameter(torch.zeros(shape.channels)) if affine else None for _ in range(2))
 
     def forward(
         self, y: Float64[Tensor, "b context c"], observed: Bool[Tensor, "b context c"], clock: Int64[Tensor, "b length"]
@@ -29,7 +29,7 @@ class Standard(nn.Module):
         spread = (((y - mean) * observed).square().sum(1, keepdim=True) / count).sqrt()
         level = (y * observed).abs().amax(1, keepdim=True)
         scale = torch.where(spread > CONSTANT * level, spread, 1.0)
-        if self.affine is None:
+        if self.weight is None or self.bias is None:
             return (y - mean) / scale, mean, scale
-        weight, bias = self.affine[0].double().exp(), self.affine[1].double()
+        weight, bias = self.weight.double().exp(), self.bias.double()
         return (y - mean) / scale * weight + bias, mean - bias * scale / weight, scale / weight

@@ -22,14 +22,15 @@ def ranking(sweep: Path) -> str:
             {
                 "job": folder.name,
                 **run["overrides"],
-                "val/mae": run["score"],
+                run["score"]["name"]: run["score"]["value"],
                 **scores,
                 "seconds": run["cost"]["seconds"],
             }
         )
     if not rows:
         return f"sweep: {sweep} (no job finished)"
-    table = pd.DataFrame(rows).sort_values("val/mae", ignore_index=True)
+    table = pd.DataFrame(rows)
+    table = table.sort_values([x for x in table.columns if x.startswith("val/")], ignore_index=True)
     table.to_csv(sweep / "ranking.csv", index=False)
     lines = [table.to_string(index=False, float_format=lambda x: f"{x:.4g}")]
     lines += [f"failed: {', '.join(failed)}"] if failed else []

@@ -19,8 +19,9 @@ from forecast import config
 from forecast.artifact import umask
 from forecast.data import catalog
 from forecast.data.catalog import SETS, chosen, fetch, there
+from forecast.data.lines import find
 from forecast.data.reader import read
-from forecast.data.table import find, table
+from forecast.data.table import table
 from forecast.error import CannotWrite, ForecastError, Refusal
 
 CONTENT = b"ds,y\n" + np.random.default_rng(0).integers(0, 9, 400_000, "uint8").tobytes().replace(b"\0", b"\n")

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from forecast.config import CONF, composed
 from forecast.data.grid import Grid, grid
+from forecast.data.lines import BUNDLED
 from forecast.data.panel import Panel, filled, panel
 from forecast.data.reader import read
 from forecast.data.scaler import Statistics, learn
-from forecast.data.table import BUNDLED, again, table
+from forecast.data.table import again, table
 from forecast.error import Refusal
 
 DATA = yaml.safe_load((CONF / "data" / "csv.yaml").read_text())

@@ -10,8 +10,9 @@ import yaml
 from forecast.config import CONF
 from forecast.data import synthetic
 from forecast.data.grid import grid
+from forecast.data.lines import BUNDLED
 from forecast.data.reader import read
-from forecast.data.table import BUNDLED, table
+from forecast.data.table import table
 
 SETS = {"load": synthetic.load, "prices": synthetic.prices, "energy": synthetic.energy}
 DATA = yaml.safe_load((CONF / "data" / "csv.yaml").read_text())

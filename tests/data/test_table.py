@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from forecast.config import CONF
 from forecast.data.grid import grid
 from forecast.data.layout import Layout
+from forecast.data.lines import BUNDLED, find
 from forecast.data.reader import read
-from forecast.data.table import BUNDLED, Table, again, find, table
+from forecast.data.table import Table, again, table
 from forecast.error import Refusal
 
 DATA = yaml.safe_load((CONF / "data" / "csv.yaml").read_text())

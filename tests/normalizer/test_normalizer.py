@@ -264,7 +264,7 @@ def test_affine_starts_as_without_and_weighs_what_the_network_sees():
     for found, expected in zip(made("standard", affine=True)(y, observed, clock), plain, strict=True):
         torch.testing.assert_close(found, expected)
     net = NETS["affine"]()
-    weight, bias = net.affine[0].double().exp(), net.affine[1].double()
+    weight, bias = net.weight.double().exp(), net.bias.double()
     torch.testing.assert_close(net(y, observed, clock)[0], plain[0] * weight + bias)
     assert sum(x.numel() for x in net.parameters()) == 2 * C and not list(made("standard").parameters())
 

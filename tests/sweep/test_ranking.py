@@ -17,7 +17,7 @@ def job(sweep: Path, name: str, score: float | None, **overrides: str) -> Path:
     (sweep / name).mkdir(parents=True)
     manifest = {
         "overrides": {"backbone": "lstm", "seed": name, **overrides},
-        "score": score,
+        "score": {"name": "val/mae", "value": score},
         "scores": {"mae": None if score is None else 100 * score, "skill": 0.125, "rmse": 7.0},
         "cost": {"seconds": 12.5},
     }
