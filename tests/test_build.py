@@ -396,4 +396,4 @@ def test_without_the_package_its_part_is_unknown():
     ],
 )
 def test_a_run_is_called_by_what_it_is_made_of(words, expected):
-    assert build.title(composed("train", words)) == expected
+    assert build.title(config.composed("train", words)) == expected

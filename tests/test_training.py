@@ -246,9 +246,9 @@ def test_gradients_are_clipped_by_norm_or_value():
 
 
 def test_two_accumulated_batches_are_one_of_twice_the_size():
-    whole, once = run(*SGD, "batch_size=16", "windows_per_epoch=48")[:2]
-    halves, twice = run(*SGD, "trainer.accumulate_grad_batches=2", "windows_per_epoch=48")[:2]
-    norms = [made.logged_metrics["train/gradient_norm"] for made in (whole, halves)]
+    _, once, whole = run(*SGD, "batch_size=16", "windows_per_epoch=48")
+    _, twice, halves = run(*SGD, "trainer.accumulate_grad_batches=2", "windows_per_epoch=48")
+    norms = [made.callback_metrics["train/gradient_norm"] for made in (whole, halves)]
     torch.testing.assert_close(*norms, rtol=1e-5, atol=0)
     other = run(*SGD, "windows_per_epoch=48")[1]
     for a, b, c in zip(once.parameters(), twice.parameters(), other.parameters(), strict=True):
