@@ -15,6 +15,7 @@ from forecast import training
 from forecast.backbone.base import Stack
 from forecast.contract import Layer, Normalizer, Scaling, Shape
 from forecast.error import Refusal, nearest
+from forecast.evaluation.baseline import chosen
 from forecast.head.base import Head
 from forecast.model.base import Model, Parts
 from forecast.setting import built, fits, verify, wanted, whole
@@ -88,6 +89,7 @@ def check(config: Mapping[str, Any]) -> None:
         if config[key] is not None:
             whole(config, key, 1)
     training.check(config)
+    chosen(config["baselines"])
     for group in ("model", "backbone", "head"):
         kind(group, config[group].get("name"))
     if not isinstance(config["normalizer"], Mapping):

@@ -1,19 +1,25 @@
 """Fitted: what fitting leaves behind, and all that a forecaster is when it is saved."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
+import torch
 
 from forecast import artifact, build
 from forecast.contract import Shape
+from forecast.data.forecasts import tabulate
 from forecast.data.grid import Borders
 from forecast.data.layout import Layout
 from forecast.data.panel import Panel
 from forecast.data.scaler import Statistics
+from forecast.data.windows import Windows
 from forecast.error import Refusal
 from forecast.model.base import Model
+from forecast.recipe import AT_ONCE, classed
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,28 @@ class Fitted:
         data = self.config["data"]
         labels = {"oracle": data["oracle"], "split by series": data["split_each"]}
         return build.title(self.config) + "".join(f" ({label})" for label, there in labels.items() if there)
+
+    def forecast(self, windows: Windows, levels: Sequence[float] | None = None) -> pd.DataFrame:
+        """The forecast table of windows."""
+        model, gap, data = self.model.eval(), windows.window.gap, self.config["data"]
+        levels = sorted(model.head.levels if levels is None else levels)
+        windows = windows.seeing(model.shape.context)  # origins may have a longer one
+        results = []
+        with torch.inference_mode():
+            for batch in windows.to(model.device).batches(AT_ONCE):
+                if model.head.classes:
+                    params = model(batch).params
+                    spread = torch.cat((model.head.quantiles(params, levels), model.head.probabilities(params)), -1)
+                    point = spread.argmax(-1).double()
+                else:
+                    point, spread = model.forecast(batch, levels)
+                y = torch.where(batch.target_observed, classed(model, batch, batch.target), torch.nan)
+                counts = windows.counts(batch.clock)
+                results.append([x.cpu().numpy() for x in (batch.cutoff, y, counts, point, spread)])
+        cutoff, y, counts, point, spread = (np.concatenate(x) for x in zip(*results, strict=True))
+        if not model.head.classes:
+            point, spread = (np.clip(x, data["min"], data["max"]) for x in (point, spread))
+        return tabulate(windows.panel, gap, cutoff, y, point, spread, model.head.classes or levels, counts)
 
     def save(self, folder: Path) -> None:
         borders = [x.tolist() if isinstance(x, np.ndarray) else x for x in self.borders]

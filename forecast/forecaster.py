@@ -1,51 +1,37 @@
 """Forecaster: what Python users import. Data recipe and model in one object: fit, predict, backtest, save, load."""
 
-import logging
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any, NamedTuple, Self
 
-import numpy as np
 import pandas as pd
-import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ModelCheckpoint
 
-from forecast import build, config, training
+from forecast import build, config, recipe
 from forecast.data import grid as grids
 from forecast.data import panel as panels
-from forecast.data import reader, scaler, table
-from forecast.data.forecasts import tabulate
+from forecast.data import reader, table
 from forecast.data.lines import find
 from forecast.data.module import SeriesDataModule
 from forecast.data.panel import Panel
-from forecast.data.store import stored
 from forecast.data.windows import Windows
 from forecast.error import Refusal
-from forecast.evaluation.metrics import REFERENCE, compared
+from forecast.evaluation.baseline import chosen
+from forecast.evaluation.metrics import compared
 from forecast.fitted import Fitted
+from forecast.learning import learn, prepared
 from forecast.recipe import (
-    AT_ONCE,
     Frame,
-    classed,
-    datamodule,
     divisors,
     labelled,
     laid,
     lawful,
-    naive,
     opened,
     origin_window,
     outside,
-    shape_of,
     window_of,
 )
-
-log = logging.getLogger(__name__)
 
 ARGUMENTS = ("data", "model", "backbone", "head", "normalizer", "context", "horizon", "gap", "seed")
 
@@ -109,46 +95,16 @@ class Forecaster:
         """
         settings = self.settings(found=frame is None)
         build.check(settings)
-        started = perf_counter()
+        folder = None if folder is None else Path(folder)
         grid, borders = laid(settings, opened(settings["data"], frame))
-        data = settings["data"]
         lawful(grid, build.part("head", settings["head"]))
-        outside(grid, data["min"], data["max"])
-        statistics = scaler.learn(grid, borders[0], data)
-        panel = panels.panel(grid, statistics)
-        if folder is not None and panel.size > data["memory"] << 20:
-            panel = stored(panel, Path(folder) / "panel")
-        module = datamodule(settings, panel, borders)
+        outside(grid, settings["data"]["min"], settings["data"]["max"])
+        panel, statistics = prepared(settings, grid, borders, folder)
         window = origin_window(settings, grid.layout.clock, statistics.season)
-        SeriesDataModule.cut(panel, window, borders, "test")
+        SeriesDataModule.cut(panel, window, borders, "test")  # refused before any training
         digest = grid.digest
         del grid  # training needs the panel only
-        with torch.random.fork_rng(), checkpoints(folder) as kept:
-            torch.manual_seed(settings["seed"])
-            model = build.model(settings, shape_of(panel, statistics, settings), statistics.scaling)
-            trainer = training.trainer(settings, kept, None if folder is None else Path(folder))
-            try:
-                trainer.fit(model, datamodule=module)
-            except MisconfigurationException as error:
-                raise Refusal(f"trainer: {error}", "config") from error
-            checkpoint = trainer.checkpoint_callback
-            assert isinstance(checkpoint, ModelCheckpoint)
-            model.load_state_dict(torch.load(checkpoint.best_model_path, weights_only=True)["state_dict"])
-        record = {
-            **model.validated(module.windows["val"].batches(AT_ONCE)),
-            "epochs": trainer.current_epoch,
-            "steps": trainer.global_step,
-            "parameters": sum(x.numel() for x in model.parameters()),
-            "seconds": perf_counter() - started,
-            "data": {
-                "source": panel.source,
-                "sha256": digest,
-                "series": len(panel.names),
-                "rows": int(panel.lengths.sum()),
-                "frequency": panel.layout.clock.freq,
-            },
-        }
-        self.fitted_ = Fitted(settings, panel.layout, statistics, borders, model, record, panel)
+        self.fitted_ = learn(settings, panel, statistics, borders, digest, folder)
         return self
 
     @property
@@ -169,7 +125,7 @@ class Forecaster:
             panel = replace(panel, lengths=panel.lengths.clamp(max=fitted.config["context"]))
         windows = Windows.latest(panel, window_of(fitted.config, panel.layout.clock))
         windows.check_future()
-        return self.forecast(windows, levels)
+        return self.fitted.forecast(windows, levels)
 
     def backtest(
         self, frame: Frame | None = None, *, stride: int | None = None, levels: Sequence[float] | None = None
@@ -179,19 +135,28 @@ class Forecaster:
         The model is the one that was fitted, and saw no row of the test part. Every origin has a season of history,
         so that seasonal naive can be judged on it. Returns the forecast table with y.
         """
-        return self.forecast(self.origins(self.panel(frame), stride), levels)
+        return self.fitted.forecast(self.origins(self.panel(frame), stride), levels)
 
-    def judge(self, frame: Frame | None = None, *, stride: int | None = None) -> Judgement:
-        """The backtest beside the seasonal naive forecast of the same windows, and the scores of both.
+    def judge(
+        self,
+        frame: Frame | None = None,
+        *,
+        stride: int | None = None,
+        baselines: Sequence[str] | str | None = None,
+    ) -> Judgement:
+        """The backtest beside baselines on the same windows (default: those of the configuration), and their scores.
 
         Labels have no seasons: their forecasts stand alone.
         """
-        statistics, panel = self.fitted.statistics, self.panel(frame)
+        fitted, panel = self.fitted, self.panel(frame)
         windows = self.origins(panel, stride)
-        forecasts = {self.name: self.forecast(windows)}
-        if not self.fitted.config["data"]["label"]:
-            forecasts[REFERENCE] = naive(windows, statistics.season, self.fitted.model)
-        return Judgement(forecasts, compared(forecasts, *divisors(panel, statistics)))
+        forecasts = {self.name: fitted.forecast(windows)}
+        if not fitted.config["data"]["label"]:
+            names = chosen(fitted.config["baselines"] if baselines is None else baselines)
+            free = replace(windows.window, anchor=None, stride=1)
+            train = partial(SeriesDataModule.cut, panel, free, fitted.borders_of(panel), "train")
+            forecasts |= recipe.baselines(names, windows, train, fitted.statistics, fitted.model)
+        return Judgement(forecasts, compared(forecasts, *divisors(panel, fitted.statistics)))
 
     @property
     def name(self) -> str:
@@ -234,36 +199,3 @@ class Forecaster:
         fitted = self.fitted
         window = origin_window(fitted.config, panel.layout.clock, fitted.statistics.season, stride)
         return SeriesDataModule.cut(panel, window, fitted.borders_of(panel), "test")
-
-    def forecast(self, windows: Windows, levels: Sequence[float] | None = None) -> pd.DataFrame:
-        """The forecast table of windows."""
-        model, gap, data = self.fitted.model.eval(), windows.window.gap, self.fitted.config["data"]
-        levels = sorted(model.head.levels if levels is None else levels)
-        window = replace(windows.window, context=model.shape.context)  # origins may have a longer one
-        windows = Windows(windows.panel, window, windows.starts + windows.window.context - window.context)
-        results = []
-        with torch.inference_mode():
-            for batch in windows.to(model.device).batches(AT_ONCE):
-                if model.head.classes:
-                    params = model(batch).params
-                    spread = torch.cat((model.head.quantiles(params, levels), model.head.probabilities(params)), -1)
-                    point = spread.argmax(-1).double()
-                else:
-                    point, spread = model.forecast(batch, levels)
-                y = torch.where(batch.target_observed, classed(model, batch, batch.target), torch.nan)
-                counts = windows.counts(batch.clock)
-                results.append([x.cpu().numpy() for x in (batch.cutoff, y, counts, point, spread)])
-        cutoff, y, counts, point, spread = (np.concatenate(x) for x in zip(*results, strict=True))
-        if not model.head.classes:
-            point, spread = (np.clip(x, data["min"], data["max"]) for x in (point, spread))
-        return tabulate(windows.panel, gap, cutoff, y, point, spread, model.head.classes or levels, counts)
-
-
-@contextmanager
-def checkpoints(folder: Path | str | None) -> Iterator[Path]:
-    """Where checkpoints go: into the run folder, or somewhere that vanishes."""
-    if folder is not None:
-        yield Path(folder) / "checkpoints"
-    else:
-        with tempfile.TemporaryDirectory() as scratch:
-            yield Path(scratch)

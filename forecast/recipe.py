@@ -1,8 +1,9 @@
-"""The data recipe: configuration and files -> table, grid, windows, shape, and the baseline of any windows."""
+"""The data recipe: configuration and files -> table, grid, windows, shape, and the baselines of any windows."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from forecast import build
 from forecast.contract import Batch, Shape, Window
 from forecast.data import grid as grids
 from forecast.data import reader, table
-from forecast.data.clock import Clock
+from forecast.data.clock import DAY, Clock
 from forecast.data.forecasts import tabulate
 from forecast.data.grid import Borders, Grid
 from forecast.data.lines import find
@@ -27,7 +28,8 @@ from forecast.data.scaler import Statistics
 from forecast.data.table import Table
 from forecast.data.windows import Windows
 from forecast.error import Refusal
-from forecast.evaluation.baseline import seasonal_naive
+from forecast.evaluation.baseline import BASELINES, Rhythm
+from forecast.evaluation.ridge import Ridge
 from forecast.head.base import Head
 from forecast.model.base import Model
 
@@ -149,15 +151,47 @@ def classed(model: Model, batch: Batch, values: Float64[Tensor, "b horizon c"]) 
     return model.head.number(z.float()).double()
 
 
-def naive(windows: Windows, season: int, model: Model | None = None) -> pd.DataFrame:
-    """The forecast table of seasonal naive over windows, with y, told as the model's; season 1 repeats the last value.
+def rhythm(clock: Clock, season: int) -> Rhythm:
+    kind, length, _ = clock.unit
+    day = DAY // length if kind == "ns" and not clock.daily and DAY % length == 0 else None
+    return Rhythm(season, day, 7 * day if day else 7 if (kind, length) == ("ns", DAY) else None)
+
+
+def baselines(
+    names: Sequence[str], windows: Windows, train: Callable[[], Windows], statistics: Statistics, model: Model
+) -> dict[str, pd.DataFrame]:
+    """The forecast tables of baselines over windows, told as the model's; `train` cuts what ridge learns from.
+
+    One that needs more history than each of the windows has is left out, with a warning.
+    """
+    beat, found = rhythm(windows.panel.layout.clock, statistics.season), {}
+    room = windows.window.context + int((windows.starts - windows.panel.offsets[windows.series]).min())
+    for name in names:
+        if name == "ridge":
+            found[name] = tabled(windows, Ridge.fit(train(), windows, statistics.scaling, beat.season), model)
+            continue
+        needed, seen = BASELINES[name].history(beat), windows
+        if needed is None or needed > room:
+            why = f"it needs {needed} steps, the first origin has {room}" if needed else "these steps make no week"
+            log.warning("%s: baseline %s is left out, %s", windows.panel.source, name, why)
+            continue
+        if needed > windows.window.context:
+            seen = windows.seeing(needed)
+        found[name] = tabled(seen, partial(BASELINES[name].forecast, beat), model)
+    return found
+
+
+def tabled(
+    windows: Windows, forecast: Callable[[Batch], Float64[Tensor, "b horizon c"]], model: Model | None = None
+) -> pd.DataFrame:
+    """The forecast table of a function of batches over windows, with y, told as the model's.
 
     Of classes it gives the one in which its forecast is, with probability 1.
     """
     classes, parts = () if model is None else model.head.classes, []
-    for batch in (windows if model is None else windows.to(model.device)).batches(AT_ONCE):
-        y, point = batch.target, seasonal_naive(batch, season)
-        if model is not None:
+    for batch in windows.batches(AT_ONCE):
+        y, point = batch.target, forecast(batch)
+        if model is not None and classes:
             y, point = (classed(model, batch, x) for x in (y, point))
         spread = one_hot(point.long(), len(classes)) if classes else point[..., None][..., :0]
         y = torch.where(batch.target_observed, y, torch.nan)

@@ -17,7 +17,7 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
         raise Refusal("which run? Name its folder: forecast backtest run=outputs/...", "config")
     forecaster = Forecaster.load(config["run"])
     path = config["data"]["path"] or forecaster.fitted.config["data"]["path"]
-    judged = forecaster.judge(path, stride=config["stride"])
+    judged = forecaster.judge(path, stride=config["stride"], baselines=config["baselines"])
     table = judged.forecasts[forecaster.name]
     with claimed(Path(config["folder"] or Path(config["run"]) / "backtest" / stamp()), folder) as out:
         artifact.write(out / "forecast.csv", table.to_csv(index=False))

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,14 +116,16 @@ def judged(grid: "Grid", borders: "Borders", data: Mapping[str, Any], advice: Ma
     from forecast.contract import Window
     from forecast.data import panel, scaler
     from forecast.data.module import SeriesDataModule
+    from forecast.evaluation.baseline import seasonal_naive
     from forecast.evaluation.metrics import REFERENCE, compared
-    from forecast.recipe import divisors, naive
+    from forecast.recipe import divisors, tabled
 
     statistics = scaler.learn(grid, borders[0], data)
     rows, horizon = panel.panel(grid, statistics), advice["horizon"]
     window = Window(context=max(advice["context"], statistics.season), horizon=horizon, stride=horizon)
     windows = SeriesDataModule.cut(rows, window, borders, "test")
-    tables = {REFERENCE: naive(windows, statistics.season), "last_value": naive(windows, 1)}
+    tables = {REFERENCE: tabled(windows, partial(seasonal_naive, season=statistics.season))}
+    tables["last_value"] = tabled(windows, partial(seasonal_naive, season=1))
     return compared(tables, *divisors(rows, statistics))
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float32, Float64, Int64
@@ -113,6 +114,12 @@ class Windows:
         late = [panel.names[i] for i in found.series[off].tolist()]
         left_out(late, panel, f"their last value {window.gap + 1} steps before the anchor")
         return cls(panel, window, found.starts[~off])
+
+    def seeing(self, context: int) -> "Windows":
+        """The same targets after contexts of another length, which have to be there."""
+        window, starts = replace(self.window, context=context), self.starts + self.window.context - context
+        assert (starts >= self.panel.offsets[self.series]).all()
+        return Windows(self.panel, window, starts, self.weights)
 
     def check_future(self) -> None:
         """Refuses a window in which a known covariate is unknown after the cutoff, by its name and stamp."""

@@ -1,0 +1,91 @@
+"""Learning: settings, a panel and where its parts end -> what fitting leaves behind. Everything is built afresh."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from forecast import build, training
+from forecast.data import panel as panels
+from forecast.data import scaler
+from forecast.data.grid import Borders, Grid
+from forecast.data.panel import Panel
+from forecast.data.scaler import Statistics
+from forecast.data.store import stored
+from forecast.error import Refusal
+from forecast.fitted import Fitted
+from forecast.recipe import AT_ONCE, datamodule, shape_of
+
+
+def prepared(
+    settings: Mapping[str, Any], grid: Grid, borders: Borders, folder: Path | None = None
+) -> tuple[Panel, Statistics]:
+    """The panel of a grid, scaled by what its train rows teach; a large one lies in files of the `folder`."""
+    statistics = scaler.learn(grid, borders[0], settings["data"])
+    panel = panels.panel(grid, statistics)
+    if folder is not None and panel.size > settings["data"]["memory"] << 20:
+        panel = stored(panel, folder / "panel")
+    return panel, statistics
+
+
+def learn(
+    settings: Mapping[str, Any],
+    panel: Panel,
+    statistics: Statistics,
+    borders: Borders,
+    digest: str,
+    folder: Path | None = None,
+    weights: Mapping[str, Tensor] | None = None,
+) -> Fitted:
+    """Trains on the first part and keeps the weights of the best loss on the second.
+
+    Training begins with `weights`, else anew; `folder` keeps checkpoints and events; `digest` names the data. Raises
+    Refusal before any training if the configuration can't be used, Diverged if the loss stops being finite.
+    """
+    started = perf_counter()
+    module = datamodule(settings, panel, borders)
+    with torch.random.fork_rng(), checkpoints(folder) as kept:
+        torch.manual_seed(settings["seed"])
+        model = build.model(settings, shape_of(panel, statistics, settings), statistics.scaling)
+        if weights is not None:
+            model.load_state_dict(weights)
+        trainer = training.trainer(settings, kept, folder)
+        try:
+            trainer.fit(model, datamodule=module)
+        except MisconfigurationException as error:
+            raise Refusal(f"trainer: {error}", "config") from error
+        checkpoint = trainer.checkpoint_callback
+        assert isinstance(checkpoint, ModelCheckpoint)
+        model.load_state_dict(torch.load(checkpoint.best_model_path, weights_only=True)["state_dict"])
+    record = {
+        **model.validated(module.windows["val"].batches(AT_ONCE)),
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "parameters": sum(x.numel() for x in model.parameters()),
+        "seconds": perf_counter() - started,
+        "data": {
+            "source": panel.source,
+            "sha256": digest,
+            "series": len(panel.names),
+            "rows": int(panel.lengths.sum()),
+            "frequency": panel.layout.clock.freq,
+        },
+    }
+    return Fitted(dict(settings), panel.layout, statistics, borders, model, record, panel)
+
+
+@contextmanager
+def checkpoints(folder: Path | str | None) -> Iterator[Path]:
+    """Where checkpoints go: into the run folder, or somewhere that vanishes."""
+    if folder is not None:
+        yield Path(folder) / "checkpoints"
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield Path(scratch)
