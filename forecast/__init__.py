@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from forecast.error import CannotWrite, Diverged, ForecastError, Refusal
+    from forecast.fold import Refit
     from forecast.forecaster import Forecaster
 
-__all__ = ["CannotWrite", "Diverged", "ForecastError", "Forecaster", "Refusal"]
+PLACES = {"Forecaster": "forecaster", "Refit": "fold"}  # the others are in error
+__all__ = ["CannotWrite", "Diverged", "ForecastError", "Forecaster", "Refit", "Refusal"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,8 +17,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'forecast' has no attribute '{name}'")
     from importlib import import_module
 
-    module = "forecast.forecaster" if name == "Forecaster" else "forecast.error"
-    return getattr(import_module(module), name)
+    return getattr(import_module(f"forecast.{PLACES.get(name, 'error')}"), name)
 
 
 def __dir__() -> list[str]:

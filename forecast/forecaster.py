@@ -1,5 +1,6 @@
 """Forecaster: what Python users import. Data recipe and model in one object: fit, predict, backtest, save, load."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,6 +13,7 @@ from forecast import build, config, recipe
 from forecast.data import grid as grids
 from forecast.data import panel as panels
 from forecast.data import reader, table
+from forecast.data.grid import Grid
 from forecast.data.lines import find
 from forecast.data.module import SeriesDataModule
 from forecast.data.panel import Panel
@@ -20,6 +22,7 @@ from forecast.error import Refusal
 from forecast.evaluation.baseline import chosen
 from forecast.evaluation.metrics import compared
 from forecast.fitted import Fitted
+from forecast.fold import Plan, Refit, rolled
 from forecast.learning import learn, prepared
 from forecast.recipe import (
     Frame,
@@ -120,7 +123,7 @@ class Forecaster:
         data). Known covariates must reach over the horizon. Returns the forecast table, in data units; of labelled
         series, whose labels are not looked at, that of the labels.
         """
-        fitted, panel = self.fitted, self.panel(frame)
+        fitted, panel = self.fitted, self.panel(None if frame is None else self.grid(frame))
         if fitted.config["data"]["label"]:
             panel = replace(panel, lengths=panel.lengths.clamp(max=fitted.config["context"]))
         windows = Windows.latest(panel, window_of(fitted.config, panel.layout.clock))
@@ -128,14 +131,41 @@ class Forecaster:
         return self.fitted.forecast(windows, levels)
 
     def backtest(
-        self, frame: Frame | None = None, *, stride: int | None = None, levels: Sequence[float] | None = None
+        self,
+        frame: Frame | None = None,
+        *,
+        stride: int | None = None,
+        levels: Sequence[float] | None = None,
+        refit: Refit | None = None,
+        folder: Path | str | None = None,
     ) -> pd.DataFrame:
         """Forecasts from rolling origins over the test part, `stride` steps apart (default: test_stride, else horizon).
 
-        The model is the one that was fitted, and saw no row of the test part. Every origin has a season of history,
-        so that seasonal naive can be judged on it. Returns the forecast table with y.
+        The model is the one that was fitted, and saw no row of the test part; with `refit` it is learnt again on the
+        way, and a `folder` keeps what is done, so that the same call goes on after an interruption. Every origin has a
+        season of history, so that seasonal naive can be judged on it. Returns the forecast table with y.
         """
-        return self.fitted.forecast(self.origins(self.panel(frame), stride), levels)
+        grid = self.grid(frame) if frame is not None or refit is not None else None
+        panel = self.panel(grid)
+        return self.rolling(grid, self.origins(panel, stride), levels, refit, folder)
+
+    def rolling(
+        self,
+        grid: Grid | None,
+        windows: Windows,
+        levels: Sequence[float] | None,
+        refit: Refit | None,
+        folder: Path | str | None,
+    ) -> pd.DataFrame:
+        """The forecast table of windows of the test part, by the fitted model or by those that `refit` learns."""
+        fitted = self.fitted
+        if refit is None or grid is None:
+            return fitted.forecast(windows, levels)
+        with tempfile.TemporaryDirectory() as scratch:
+            kept = Path(scratch if folder is None else folder)
+            levels = None if levels is None else tuple(levels)
+            plan = Plan(fitted.config, grid, fitted.borders, fitted.statistics.season, refit, levels, kept)
+            return rolled(plan, windows)
 
     def judge(
         self,
@@ -143,14 +173,18 @@ class Forecaster:
         *,
         stride: int | None = None,
         baselines: Sequence[str] | str | None = None,
+        refit: Refit | None = None,
+        folder: Path | str | None = None,
     ) -> Judgement:
         """The backtest beside baselines on the same windows (default: those of the configuration), and their scores.
 
         Labels have no seasons: their forecasts stand alone.
         """
-        fitted, panel = self.fitted, self.panel(frame)
+        grid = self.grid(frame) if frame is not None or refit is not None else None
+        fitted, panel = self.fitted, self.panel(grid)
         windows = self.origins(panel, stride)
-        forecasts = {self.name: fitted.forecast(windows)}
+        name = self.name if refit is None else f"{self.name} ({refit.name})"
+        forecasts = {name: self.rolling(grid, windows, None, refit, folder)}
         if not fitted.config["data"]["label"]:
             names = chosen(fitted.config["baselines"] if baselines is None else baselines)
             free = replace(windows.window, anchor=None, stride=1)
@@ -175,22 +209,27 @@ class Forecaster:
         made.fitted_ = fitted
         return made
 
-    def panel(self, frame: Frame | None) -> Panel:
-        """The training panel, or new rows laid out and scaled as the training data were."""
+    def grid(self, frame: Frame | None) -> Grid:
+        """New rows (default: the file of the training data), laid out as the training data were."""
         fitted = self.fitted
-        if frame is None:
-            if fitted.panel is None:
-                raise Refusal("a loaded forecaster has no data of its own: pass a DataFrame", "no-data")
-            return fitted.panel
-        source = "DataFrame" if isinstance(frame, pd.DataFrame) else str(find(str(frame)))
-        if not isinstance(frame, pd.DataFrame):
-            frame = reader.read(source, fitted.reading)
-        grid = grids.grid(
-            table.again(frame, fitted.layout, fitted.config["data"], source),
-            fitted.config["gap"] + fitted.config["horizon"],
-        )
-        labelled(grid, fitted.config)
-        return panels.panel(grid, fitted.statistics)
+        given = fitted.config["data"]["path"] if frame is None else frame
+        if given is None:
+            raise Refusal("the data to learn from again were a DataFrame: pass it", "no-data")
+        source = "DataFrame" if isinstance(given, pd.DataFrame) else str(find(str(given)))
+        rows = given if isinstance(given, pd.DataFrame) else reader.read(source, fitted.reading)
+        checked = table.again(rows, fitted.layout, fitted.config["data"], source)
+        found = grids.grid(checked, fitted.config["gap"] + fitted.config["horizon"])
+        labelled(found, fitted.config)
+        return found
+
+    def panel(self, grid: Grid | None) -> Panel:
+        """The training panel, or rows scaled as it was."""
+        fitted = self.fitted
+        if grid is not None:
+            return panels.panel(grid, fitted.statistics)
+        if fitted.panel is None:
+            raise Refusal("a loaded forecaster has no data of its own: pass a DataFrame", "no-data")
+        return fitted.panel
 
     def origins(self, panel: Panel, stride: int | None) -> Windows:
         """The windows of the test part of a panel."""

@@ -1,5 +1,6 @@
 """Learning: settings, a panel and where its parts end -> what fitting leaves behind. Everything is built afresh."""
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +22,10 @@ from forecast.data.scaler import Statistics
 from forecast.data.store import stored
 from forecast.error import Refusal
 from forecast.fitted import Fitted
+from forecast.model.base import Model
 from forecast.recipe import AT_ONCE, datamodule, shape_of
+
+log = logging.getLogger(__name__)
 
 
 def prepared(
@@ -55,7 +59,7 @@ def learn(
         torch.manual_seed(settings["seed"])
         model = build.model(settings, shape_of(panel, statistics, settings), statistics.scaling)
         if weights is not None:
-            model.load_state_dict(weights)
+            begin(model, weights)
         trainer = training.trainer(settings, kept, folder)
         try:
             trainer.fit(model, datamodule=module)
@@ -79,6 +83,14 @@ def learn(
         },
     }
     return Fitted(dict(settings), panel.layout, statistics, borders, model, record, panel)
+
+
+def begin(model: Model, weights: Mapping[str, Tensor]) -> None:
+    """Gives a model weights to begin with, if they fit it: a category that was never seen before changes its shape."""
+    if all(weights[name].shape == x.shape for name, x in model.state_dict().items()):
+        model.load_state_dict(weights)
+    else:
+        log.info("training begins anew: the data have categories that they did not have before")
 
 
 @contextmanager

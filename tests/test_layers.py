@@ -76,8 +76,18 @@ def siblings(name: str, code: str) -> list[str]:
     return [x for x in found if "._" not in x]
 
 
-PICKLES = ("pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal")
-CALLS = ("eval", "exec", "compile", "__import__", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "os.system")
+PICKLES = ("pickle", "cloudpickle", "dill", "joblib.load", "joblib.dump", "joblib.Memory", "shelve", "marshal")
+CALLS = (
+    "joblib.load",
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "yaml.load",
+    "yaml.unsafe_load",
+    "yaml.full_load",
+    "os.system",
+)
 CALLS += ("os.popen", "subprocess.getoutput", "instantiate", "hydra.utils.instantiate")
 
 
