@@ -33,7 +33,7 @@ def said(rows: int, of: int, series: int, every: int) -> str:
     """What is left out of the charts of forecasts, or nothing."""
     parts = [f"the first {series} of {every:,} series"] if series < every else []
     parts += [f"{rows:,} of {of:,} rows, the latest"] if rows < of else []
-    return f"Drawn: {', and '.join(parts)}. Scores count all." if parts else ""
+    return f"Drawn: {', and '.join(parts)}." if parts else ""
 
 
 def latest(rows: pd.DataFrame, most: int) -> pd.DataFrame:
@@ -83,7 +83,7 @@ def charts(run: Run, rows: pd.DataFrame, names: list[str]) -> dict[str, Any]:
     columns = list(classes_of(table).values()) or [levels[level] for pair in bands for level in pair]
     series = [table[table["unique_id"] == name] for name in names]
     return {
-        "name": run.name,
+        "name": f"{run.model}: {run.name}",
         "bands": [f"{100 * low:g}% to {100 * high:g}%" for low, high in bands],
         "series": [{"point": numbers(x["point"]), "spread": [numbers(x[name]) for name in columns]} for x in series],
         "step": by_step(run.table),

@@ -1,14 +1,15 @@
 """Runs side by side: only those that forecast the same rows of the same values are ranked together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
 import pandas as pd
 
-from forecast.board.runs import KEYS, Run, matched
-from forecast.evaluation.metrics import classes_of, error_of
+from forecast.board.runs import CLOSE, KEYS, Run
+from forecast.error import Refusal
+from forecast.evaluation.metrics import classes_of, error_of, scores
 
 METRICS = ("mae", "rmse", "mase", "skill", "wql", "coverage_80", "accuracy", "f1", "log_loss", "brier")
 
@@ -32,23 +33,66 @@ def groups(runs: Sequence[Run], others: Sequence[Run] = ()) -> tuple[list[Group]
     found: dict[str, list[Run]] = {}
     for run in runs:
         found.setdefault(key(run), []).append(run)
-    reasons = {}
+    reasons: dict[str, list[str]] = {}
     for other in others:
-        tried = [(rows, matched(other, rows[0])) for rows in found.values()]
-        fitting = [(rows, match) for rows, match in tried if isinstance(match, Run)]
-        for rows, match in fitting:
-            rows.append(match)
-        if not fitting:
-            reasons[other.name] = "; ".join(f"{rows[0].data}: {reason}" for rows, reason in tried)
+        near = [rows for rows in found.values() if shared(other, rows[0])]
+        why = [] if near else ["it shares no row with any run (unique_id, ds and cutoff, time zone included)"]
+        for rows in near:
+            try:
+                rows.append(matched(other, rows[0]))
+            except Refusal as error:
+                why.append(str(error))
+        if len(why) == max(1, len(near)):
+            reasons[other.name] = why
     made = [ranked(rows) for rows in found.values()]
-    return sorted(made, key=lambda group: (group.data, -len(group.runs), group.runs[0].name)), reasons
+    made.sort(key=lambda group: (group.data, -len(group.runs), group.runs[0].name))
+    return made, {name: "; ".join(why) for name, why in reasons.items()}
+
+
+def shared(run: Run, other: Run) -> int:
+    """How many steps two runs both forecast; none, if one forecasts other classes."""
+    keys = [x.table[KEYS] for x in (run, other)]
+    alike = [x.kind for x in keys[0].dtypes] == [x.kind for x in keys[1].dtypes]
+    if not alike or list(classes_of(run.table)) != list(classes_of(other.table)):
+        return 0
+    return len(keys[0].merge(keys[1], on=KEYS))
+
+
+def matched(run: Run, other: Run) -> Run:
+    """A foreign run on the judged rows of another; skill is against the baseline that was scored beside that one.
+
+    Raises Refusal if rows are missing, or y is not the same.
+    """
+    rows = judged(other.table)
+    both = rows.merge(run.table, on=KEYS, suffixes=("_other", ""))
+    both = both[both["y"].notna()]
+    if len(both) < len(rows):
+        raise Refusal(f"it has {len(both):,} of the {len(rows):,} rows of '{other.data}'", "other-rows")
+    away = (both["y"] - both["y_other"]).abs() > CLOSE * both["y_other"].abs()
+    if away.any():
+        row = both[away].iloc[0]
+        raise Refusal(
+            f"its y is {row['y']:g} where that of '{other.data}' is {row['y_other']:g} "
+            f"('{row['unique_id']}', {row['ds']})",
+            "other-rows",
+        )
+    table = both.assign(y=both["y_other"])[run.table.columns].sort_values(KEYS, ignore_index=True)
+    found = scores(table)
+    for naive in other.beside.values():
+        if naive.get("skill") == 0 and error_of(naive) > 0:
+            found["skill"] = 1 - error_of(found) / error_of(naive)
+    return replace(run, table=table, scores=found, data=other.data)
+
+
+def judged(table: pd.DataFrame) -> pd.DataFrame:
+    """What is judged: keys and values of the rows whose y was observed."""
+    return table.loc[table["y"].notna(), [*KEYS, "y"]]
 
 
 def key(run: Run) -> str:
     """What runs must share to be compared: the rows that are judged, their values, and the classes if there are any."""
-    rows = run.table.loc[run.table["y"].notna(), [*KEYS, "y"]]
     digest = sha256(repr(list(classes_of(run.table))).encode())
-    digest.update(pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes())
+    digest.update(pd.util.hash_pandas_object(judged(run.table), index=False).to_numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -38,7 +38,7 @@ function plot(place, traces, layout) {
   const axis = { gridcolor: colour("line"), linecolor: colour("line"), zerolinecolor: colour("line"), automargin: true };
   const base = {
     paper_bgcolor: colour("paper"), plot_bgcolor: colour("paper"), font: { color: colour("ink"), size: 12 },
-    margin: { l: 10, r: 10, t: 10, b: 10 }, legend: { orientation: "h", y: 1, yanchor: "bottom", x: 0 },
+    margin: { l: 10, r: 10, t: 10, b: 10 }, legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0 },
     hoverlabel: { bgcolor: colour("sunk"), bordercolor: colour("line"), font: { color: colour("ink") } },
     dragmode: TOUCH ? false : "zoom", ...layout,
   };
@@ -107,13 +107,13 @@ function forecast(place, group, run, number, beside) {
 
 // The probabilities of classes, one upon the other, and above them what came true.
 function classes(place, group, own, axis, layout) {
-  const tint = (i) => rgb(faint("accent", 0.15 + 0.85 * i / Math.max(1, group.classes.length - 1)));
+  const tint = (i) => rgb(faint("accent", 0.25 + 0.75 * i / Math.max(1, group.classes.length - 1)));
   const traces = group.classes.map((name, i) => ({
     type: "bar", x: axis.x, y: own.spread[i], name: plain(name), marker: { color: tint(i), line: { width: 0 } } }));
   traces.push({ x: axis.x, y: axis.y.map((y) => y === null ? null : 1.05), mode: "markers", name: "actual",
                 text: axis.y.map((y) => y === null ? "" : plain(group.classes[y])), hovertemplate: "%{text}",
-                marker: { color: axis.y.map((y) => y === null ? "" : tint(y)), symbol: "square", size: 6,
-                          line: { color: colour("line"), width: 1 } } });
+                marker: { color: axis.y.map((y) => y === null ? "" : tint(y)), symbol: "square", size: 7,
+                          line: { width: 0 } } });
   plot(place, traces, { ...layout, barmode: "stack", bargap: 0, yaxis: { title: { text: "probability" } } });
 }
 
@@ -122,12 +122,12 @@ function step(place, group, run) {
   const best = group.runs[0], traces = [];
   if (best !== run) traces.push({ x, y: best.step, mode, name: "best run", line: { color: colour("other"), width: 1.2 } });
   traces.push({ x, y: run.step, mode, name: "this run", line: { color: colour("accent"), width: 1.8 } });
-  plot(place, traces, { showlegend: best !== run, xaxis: { title: { text: "step" } },
+  plot(place, traces, { showlegend: best !== run, xaxis: { title: { text: "step" }, range: [0.4, x.length + 0.6] },
     yaxis: { rangemode: "tozero", title: { text: group.classes.length ? "share of wrong classes" : "mean absolute error" } } });
 }
 
 function map(place, z, x, y, layout) {
-  const scale = [[0, rgb(faint("accent", 0.06))], [1, colour("accent")]];
+  const scale = [[0, rgb(faint("accent", 0.06))], [1, rgb(faint("accent", layout.most || 1))]];
   plot(place, [{ type: "heatmap", x, y, z, colorscale: scale, xgap: 1, ygap: 1, hoverongaps: false,
                  colorbar: { thickness: 10, outlinewidth: 0 }, ...layout.trace }],
        { xaxis: { showgrid: false, ...layout.xaxis }, yaxis: { showgrid: false, autorange: "reversed", ...layout.yaxis } });
@@ -137,7 +137,8 @@ function calibration(place, group, run) {
   if (run.confusion) {
     const names = group.classes.map(plain);
     return map(place, run.confusion, names, names, { xaxis: { title: { text: "forecast" }, type: "category" },
-      yaxis: { title: { text: "actual" }, type: "category" }, trace: { texttemplate: "%{z}", showscale: false } });
+      yaxis: { title: { text: "actual" }, type: "category" }, trace: { texttemplate: "%{z}", showscale: false,
+        textfont: { color: colour("ink") } }, most: 0.5 });
   }
   const ideal = { x: [0, 1], y: [0, 1], mode: "lines", hoverinfo: "skip", line: { color: colour("quiet"), dash: "dot", width: 1 } };
   const own = { x: run.reliability.level, y: run.reliability.share, mode: "lines+markers", line: { color: colour("accent") } };
@@ -161,7 +162,8 @@ function draw(page) {
   forecast(place("forecast"), group, run, Number(series.value), group.runs[beside.value]);
   step(place("step"), group, run);
   const without = (name) => { place(name).parentElement.hidden = true; };
-  if (run.week) map(place("week"), run.week.loss, run.week.hours, DAYS, { xaxis: { title: { text: "hour" } }, yaxis: {} });
+  if (run.week) map(place("week"), run.week.loss, run.week.hours, DAYS,
+                    { xaxis: { title: { text: "hour" }, dtick: run.week.hours.length > 1 ? 6 : 1 } });
   else without("week");
   if (run.reliability || run.confusion) calibration(place("calibration"), group, run);
   else without("calibration");

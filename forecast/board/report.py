@@ -9,19 +9,20 @@ from typing import Any
 from forecast.board.drawing import drawn
 from forecast.board.leaderboard import Group
 from forecast.error import Refusal
+from forecast.evaluation.metrics import classes_of, error_of
 
 HERE = Path(__file__).resolve().parent
 HEADINGS = {
     "mae": ("MAE", "mean absolute error, in the unit of the data"),
     "rmse": ("RMSE", "root of the mean squared error, in the unit of the data"),
     "mase": ("MASE", "mean absolute error; that of seasonal naive on the training rows is 1"),
-    "skill": ("skill", "share of seasonal naive's error that is gone: 0 is as good as seasonal naive, 1 perfect"),
-    "wql": ("WQL", "weighted quantile loss: how good all quantiles are together; smaller is better"),
-    "coverage_80": ("cover 80", "share of values between the quantiles 0.1 and 0.9; it should be 0.80"),
     "accuracy": ("accuracy", "share of right classes"),
     "f1": ("F1", "harmonic mean of precision and recall, averaged over classes"),
     "log_loss": ("log loss", "mean -log of the true class's probability"),
     "brier": ("Brier", "mean squared error of the probabilities, from 0 to 2"),
+    "skill": ("skill", "share of seasonal naive's error that is gone: 0 is as good as seasonal naive, 1 perfect"),
+    "wql": ("WQL", "weighted quantile loss: how good all quantiles are together; smaller is better"),
+    "coverage_80": ("cover 80", "share of values between the quantiles 0.1 and 0.9; it should be 0.80"),
     "p": (
         "p",
         "how likely so large a distance from the best run would be if both were equally good (two-sided test on the "
@@ -33,7 +34,8 @@ HEADINGS = {
     "date": ("begun", "when the run began"),
 }
 COST = ("seconds", "parameters", "peak_memory_mib", "date")
-SHARES = ("p", "skill", "coverage_80", "accuracy", "f1")  # three decimals do
+BEST = 2.0  # a p-value that sorts the best run behind all others
+SHARES = ("skill", "coverage_80", "accuracy", "f1")  # three decimals do
 
 
 def page(groups: Sequence[Group], left_out: Mapping[str, str], title: str) -> str:
@@ -64,25 +66,35 @@ def page(groups: Sequence[Group], left_out: Mapping[str, str], title: str) -> st
 
 
 def board(group: Group, number: int) -> dict[str, Any]:
-    """One leaderboard: columns and rows; the models that were scored beside the runs follow, without run and p."""
-    found = [{**run.scores, **{x: getattr(run, x) for x in COST}, "p": p} for run, p in zip(group.runs, group.p, strict=True)]
-    found += group.beside.values()
+    """One leaderboard, best first; the models that were scored beside the runs have no run, no p and no cost."""
+    entries = [(run.model, run, run.scores, p) for run, p in zip(group.runs, group.p, strict=True)]
+    entries += [(model, None, found, None) for model, found in group.beside.items()]
+    entries.sort(key=lambda entry: error_of(entry[2]))
+    best = group.runs[0] if len(group.runs) > 1 else None
+    found = [
+        {**scores, **{x: getattr(run, x, None) for x in COST}, "p": BEST if run is best else p}
+        for _, run, scores, p in entries
+    ]
     columns = [x for x in HEADINGS if any(present(row.get(x)) for row in found)]
     cells = zip(*(column(x, [row.get(x) for row in found]) for x in columns), strict=True)
-    named = [(run.model, run) for run in group.runs] + [(model, None) for model in group.beside]
-    table = group.runs[0].table
-    seen = table[table["y"].notna()]
+    seen = group.runs[0].table
+    seen = seen[seen["y"].notna()]
+    classes, begin, end = (
+        ", ".join(classes_of(seen)),
+        *(str(x)[:16] for x in (seen["local"].min(), seen["local"].max())),
+    )
     return {
         "number": number,
-        "data": group.data,
+        "data": f"{group.data}: {classes}" if classes else group.data,
+        "classes": bool(classes),
         "size": len(group.runs),
         "facts": f"{len(seen):,} values of {seen['unique_id'].nunique():,} series from {seen['cutoff'].nunique():,} "
-        f"cutoffs, {seen['ds'].min()} to {seen['ds'].max()}",
+        f"cutoffs, {begin} to {end}",
         "versions": len({run.sha256 for run in group.runs if run.sha256}),
         "columns": columns,
         "rows": [
-            {"model": model, "run": run, "id": f"run-{number}-{i}", "cells": row}
-            for i, ((model, run), row) in enumerate(zip(named, cells, strict=True))
+            {"model": model, "run": run, "id": f"run-{number}-{group.runs.index(run)}" if run else "", "cells": row}
+            for (model, run, *_), row in zip(entries, cells, strict=True)
         ],
     }
 
@@ -98,7 +110,9 @@ def column(name: str, values: Sequence[Any]) -> list[tuple[Any, str]]:
     places = 0 if all(isinstance(x, int) for x in numbers) else min(places, 3 if name in SHARES else 9)
 
     def text(x: Any) -> str:
-        return x if isinstance(x, str) else "<0.001" if name == "p" and x < 0.001 else f"{x:,.{places}f}"
+        if name == "p":
+            return "best" if x == BEST else "<0.001" if x < 0.001 else f"{x:.3f}"
+        return x if isinstance(x, str) else f"{x:,.{places}f}"
 
     return [(x, text(x)) if present(x) else ("", "") for x in values]
 

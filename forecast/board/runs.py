@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,8 @@ def found(root: Path) -> tuple[list[Run], dict[str, str]]:
         try:
             runs.append(read(folder, folder.resolve().name if name == "." else name))
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            damaged[name] = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
+            known = isinstance(error, Refusal)
+            damaged[name] = str(error) if known else f"a file is damaged ({type(error).__name__}: {error})"
     return runs, damaged
 
 
@@ -157,7 +158,9 @@ def timed(table: pd.DataFrame) -> pd.DataFrame:
     """A checked forecast table whose stamps are instants, with the wall clock as `local`, sorted by its keys."""
     table = checked(table)
     ds, local = stamps(table["ds"])
-    table = table.assign(unique_id=table["unique_id"].astype(str), ds=ds, local=local, cutoff=stamps(table["cutoff"])[0])
+    table = table.assign(
+        unique_id=table["unique_id"].astype(str), ds=ds, local=local, cutoff=stamps(table["cutoff"])[0]
+    )
     twice = table.duplicated(KEYS)
     if twice.any():
         raise Refusal(f"row {int(twice.to_numpy().argmax()) + 1} of the forecast table forecasts a step again", "twice")
@@ -173,26 +176,3 @@ def stamps(column: pd.Series) -> tuple[Any, Any]:
     instants = pd.to_datetime(texts, format="ISO8601", utc=True).dt.tz_localize(None)
     local = pd.to_datetime(texts.str.replace(ZONE, "", regex=True), format="ISO8601")
     return instants.to_numpy()[codes], local.to_numpy()[codes]
-
-
-def matched(run: Run, other: Run) -> Run | str:
-    """A foreign run on the judged rows of another, or why it can't be compared with it."""
-    rows = other.table.loc[other.table["y"].notna(), [*KEYS, "y"]]
-    if [x.kind for x in run.table[KEYS[1:]].dtypes] != [x.kind for x in rows[KEYS[1:]].dtypes]:
-        return "its ds and cutoff are not of the same type"
-    if list(classes_of(run.table)) != list(classes_of(other.table)):
-        return "its classes are not the same"
-    both = rows.merge(run.table, on=KEYS, suffixes=("_other", ""))
-    both = both[both["y"].notna()]
-    if len(both) < len(rows):
-        return f"it has {len(both):,} of the {len(rows):,} rows"
-    away = (both["y"] - both["y_other"]).abs() > CLOSE * both["y_other"].abs()
-    if away.any():
-        row = both[away].iloc[0]
-        return f"it says y = {row['y']:g} where the run has {row['y_other']:g} ({row['unique_id']}, {row['ds']})"
-    table = both.assign(y=both.pop("y_other"))[run.table.columns].sort_values(KEYS, ignore_index=True)
-    naive = [beside for beside in other.beside.values() if beside.get("skill") == 0]
-    judged = scores(table)
-    if naive and error_of(naive[0]) > 0:
-        judged["skill"] = 1 - error_of(judged) / error_of(naive[0])
-    return replace(run, table=table, scores=judged, data=other.data)

@@ -13,18 +13,17 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     from forecast.board import leaderboard, report, runs
     from forecast.data.lines import find
     from forecast.error import Refusal, nearest
-    from forecast.setting import fits
 
     root = Path(str(config["path"]))
     if not root.is_dir():
         beside = [str(x) for x in root.parent.iterdir() if x.is_dir()] if root.parent.is_dir() else []
         raise Refusal(f"path={root}: there is no such folder{nearest(str(root), beside)}", "missing-file")
-    if not fits(config["extra"], list[str]):
+    if not isinstance(config["extra"], list) or not all(isinstance(path, str) for path in config["extra"]):
         raise Refusal(f"extra={config['extra']}: expected a list of CSV files, [theirs.csv]", "config")
     found, left_out = runs.found(root)
     if not found:
-        why = "".join(f"; {name}: {reason}" for name, reason in left_out.items())
-        raise Refusal(f"{root} holds no finished run, make one with: forecast train{why}", "no-runs")
+        why = [f"; {len(left_out)} can't be read, such as {name}: {reason}" for name, reason in left_out.items()]
+        raise Refusal(f"{root} holds no finished run: make one with forecast train{''.join(why[:1])}", "no-runs")
     others = [run for path in config["extra"] for run in runs.foreign(find(path, "extra"))]
     groups, reasons = leaderboard.groups(found, others)
     left_out |= {name: f"not comparable with any run: {reason}" for name, reason in reasons.items()}
@@ -34,7 +33,7 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     artifact.write(out / "report.html", page)
     for group in groups:
         best = group.runs[0]
-        print(f"{group.data}: {len(group.runs)} comparable, best {best.model} ({best.name})")
+        print(f"{group.data}: best of {len(group.runs)} is {best.model} ({best.name})")
     for name, reason in left_out.items():
         print(f"left out: {name}: {reason}")
     print(f"report: {out / 'report.html'}")
