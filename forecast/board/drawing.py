@@ -11,7 +11,6 @@ from forecast.board.runs import KEYS, Run
 from forecast.evaluation.metrics import classes_of, confusion, levels_of
 
 SERIES, ROWS = 20, 4000  # at most so many series, and so many rows of all of them together
-BANDS = 2  # so many bands between quantiles: the widest, and the one that holds about half
 DIGITS = 5
 
 
@@ -44,7 +43,7 @@ def latest(rows: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def axis(rows: pd.DataFrame) -> dict[str, Any]:
-    """One series: stamps, values, and where lines break, which is after each forecast of several steps, and at holes."""
+    """One series: stamps, values, and where lines break: before each forecast of several steps, and at holes."""
     ds = rows["ds"].to_numpy()
     first = rows["cutoff"].ne(rows["cutoff"].shift()).to_numpy()
     distance = np.diff(ds, prepend=ds[:1])
@@ -77,9 +76,9 @@ def charts(run: Run, rows: pd.DataFrame, names: list[str]) -> dict[str, Any]:
     """One run: its forecasts of the rows that are drawn, and pictures of all its errors."""
     table = rows[KEYS].merge(run.table, on=KEYS, how="left")
     levels = levels_of(table)
-    pairs = list(zip(list(levels)[: len(levels) // 2], reversed(levels), strict=False))
-    half = min(pairs, key=lambda pair: abs(pair[1] - pair[0] - 0.5), default=None)
-    bands = list(dict.fromkeys([*pairs[:1], *([half] if half else [])]))[:BANDS]
+    pairs = list(zip([*levels][: len(levels) // 2], [*levels][::-1], strict=False))
+    halves = sorted(pairs, key=lambda pair: abs(pair[1] - pair[0] - 0.5))
+    bands = list(dict.fromkeys(pairs[:1] + halves[:1]))  # the widest, and the one that holds about half
     columns = list(classes_of(table).values()) or [levels[level] for pair in bands for level in pair]
     series = [table[table["unique_id"] == name] for name in names]
     return {

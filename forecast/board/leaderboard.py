@@ -104,10 +104,10 @@ def ranked(runs: list[Run]) -> Group:
 def p_value(table: pd.DataFrame, best: pd.DataFrame) -> float:
     """The two-sided p-value of equal accuracy of two tables with the same judged rows; NaN with a single cutoff.
 
-    The paired t-test on the mean loss of each cutoff, which is the Diebold-Mariano test at horizon 1 with the correction
-    for few forecasts (F. X. Diebold, R. S. Mariano, "Comparing predictive accuracy", 1995; D. Harvey, S. Leybourne,
-    P. Newbold, "Testing the equality of prediction mean squared errors", 1997). Where forecasts overlap, losses of
-    neighbouring cutoffs are alike and it is too small.
+    The paired t-test on the mean loss of each cutoff, which is the Diebold-Mariano test at horizon 1 with the
+    correction for few forecasts (F. X. Diebold, R. S. Mariano, "Comparing predictive accuracy", 1995; D. Harvey,
+    S. Leybourne, P. Newbold, "Testing the equality of prediction mean squared errors", 1997). Where forecasts
+    overlap, losses of neighbouring cutoffs are alike and it is too small.
     """
     from scipy.stats import t
 
