@@ -47,8 +47,7 @@ def axis(rows: pd.DataFrame) -> dict[str, Any]:
     ds = rows["ds"].to_numpy()
     first = rows["cutoff"].ne(rows["cutoff"].shift()).to_numpy()
     distance = np.diff(ds, prepend=ds[:1])
-    within = distance[~first] if (~first).any() else distance[1:]
-    holes = distance > HOLE * within.max() if len(within) else np.zeros(len(ds), bool)
+    holes = distance > HOLE * distance[1:].min() if len(ds) > 1 else np.zeros(1, bool)
     breaks = holes if first.all() else first
     return {
         "name": str(rows["unique_id"].iloc[0]),
@@ -103,7 +102,7 @@ def by_hour(table: pd.DataFrame) -> dict[str, Any] | None:
     local, ds = table["local"], np.unique(table["ds"])
     if pd.api.types.is_numeric_dtype(local) or (len(ds) > 1 and np.diff(ds).min() > pd.Timedelta(days=1)):
         return None
-    keys = [local.dt.dayofweek.to_numpy(), local.dt.hour.to_numpy()]
+    keys = [local.dt.day_of_week.to_numpy(), local.dt.hour.to_numpy()]
     means = pd.Series(losses(table)).groupby(keys).mean().unstack()
     means = means.reindex(range(7))
     return {"hours": means.columns.tolist(), "loss": [numbers(row) for _, row in means.iterrows()]}
@@ -119,5 +118,9 @@ def reliability(table: pd.DataFrame) -> dict[str, Any] | None:
 
 
 def numbers(values: pd.Series) -> list[float | None]:
-    """Values rounded to so many digits as a screen shows; None for what is missing."""
-    return [float(f"{x:.{DIGITS}g}") if np.isfinite(x) else None for x in values.to_numpy("float64")]
+    """Values rounded to `DIGITS` digits of their range, which a screen can't tell apart; None for what is missing."""
+    array = values.to_numpy("float64")
+    seen = array[np.isfinite(array)]
+    size = (np.ptp(seen) or np.abs(seen).max()) if len(seen) else 0.0
+    rounded = np.round(array, DIGITS - 1 - int(np.floor(np.log10(size)))) if size else array
+    return np.where(np.isfinite(rounded), rounded.astype(object), None).tolist()
