@@ -84,11 +84,11 @@ function forecast(place, group, run, number, beside) {
     x: broken(axis.x, at), y: broken(y, at, null), name, mode: axis.x.length < 3 ? "markers" : "lines", line: style,
     marker: { color: style.color },
   });
-  const layout = { hovermode: "x unified", xaxis: { title: { text: axis.zone } }, showlegend: true, uirevision: number };
+  const layout = { hovermode: "x unified", xaxis: { title: { text: axis.zone } }, showlegend: true, uirevision: `series ${number}` };
   if (typeof axis.x[0] === "string") {
     layout.xaxis.type = "date";
     layout.xaxis.rangeselector = {
-      bgcolor: colour("sunk"), activecolor: colour("line"), font: { color: colour("ink") }, x: 1, xanchor: "right",
+      bgcolor: colour("sunk"), activecolor: colour("line"), font: { color: colour("ink") }, x: 0, xanchor: "left",
       buttons: [{ count: 1, step: "day", label: "day" }, { count: 7, step: "day", label: "week" },
                 { step: "all", label: "all" }],
     };
