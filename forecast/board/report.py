@@ -72,7 +72,7 @@ def board(group: Group, number: int) -> dict[str, Any]:
     entries.sort(key=lambda entry: error_of(entry[2]))
     best = group.runs[0] if len(group.runs) > 1 else None
     found = [
-        {**scores, **{x: getattr(run, x, None) for x in COST}, "p": BEST if run is best else p}
+        {**scores, **{x: getattr(run, x, None) for x in COST}, "p": BEST if run and run is best else p}
         for _, run, scores, p in entries
     ]
     columns = [x for x in HEADINGS if any(present(row.get(x)) for row in found)]

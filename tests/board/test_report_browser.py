@@ -5,7 +5,6 @@ It needs Debian's chromium (`apt-get install chromium`) or CHROMIUM=/path/to/one
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 from test_report import EVIL, directions, forecasts, made
@@ -159,7 +158,7 @@ def test_a_chart_is_zoomed(tab, page):
         assert range_of(tab, "run-0-0") == [begin, end]  # what is laid beside leaves the view where it was
 
 
-def test_colours_follow_the_scheme(tab, page, request):
+def test_colours_follow_the_scheme(tab, page):
     tab.goto(f"{page}#run-0-0")
     ground = "getComputedStyle(document.body).backgroundColor"
     chart = "document.querySelector('#run-0-0 [data-chart=forecast]').layout.paper_bgcolor"
@@ -174,4 +173,3 @@ def test_colours_follow_the_scheme(tab, page, request):
 def test_what_is_left_out_is_listed(tab, page):
     tab.goto(page)
     assert "scores.csv is missing" in tab.inner_text("section:has(#left-out)")
-    assert Path("report.html").exists() is False
