@@ -123,4 +123,6 @@ def numbers(values: pd.Series) -> list[float | None]:
     seen = array[np.isfinite(array)]
     size = (np.ptp(seen) or np.abs(seen).max()) if len(seen) else 0.0
     rounded = np.round(array, DIGITS - 1 - int(np.floor(np.log10(size)))) if size else array
-    return np.where(np.isfinite(rounded), rounded.astype(object), None).tolist()
+    found = rounded.astype(object)
+    found[np.isnan(rounded)] = None
+    return found.tolist()
