@@ -23,7 +23,12 @@ from forecast.sweep.folder import claim, release, stamp
 from forecast.sweep.ranking import ranking
 
 INTERRUPTED = 75
-BARE = {"fetch": "name", "init": "path", "score": "table"}  # the key that a word without one belongs to
+BARE = {
+    "fetch": "name",
+    "init": "path",
+    "report": "path",
+    "score": "table",
+}  # the key that a word without one belongs to
 
 
 def run(command: str, rest: list[str]) -> int:
