@@ -200,8 +200,9 @@ def tabled(
     return tabulate(windows.panel, windows.window.gap, cutoff, y, point, spread, classes, counts)
 
 
-def divisors(panel: Panel, statistics: Statistics) -> tuple[dict[str, float], dict[str, float]]:
-    """Standard deviation and seasonal naive error of the train rows, by `unique_id`."""
+def divisors(panel: Panel, statistics: Statistics) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """By `unique_id`, of the train rows: standard deviation, mean absolute and mean squared seasonal difference."""
     slots = panel.slots.tolist()
-    deviation, error = statistics.deviation[slots].ravel(), statistics.naive_error[slots].ravel()
-    return dict(zip(panel.labels, deviation, strict=True)), dict(zip(panel.labels, error, strict=True))
+    learnt = statistics.deviation, statistics.naive_error, statistics.naive_square
+    deviation, error, square = (dict(zip(panel.labels, x[slots].ravel(), strict=True)) for x in learnt)
+    return deviation, error, square

@@ -8,7 +8,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from forecast.evaluation.metrics import classes_of, confusion, levels_of
+from forecast.evaluation.classes import confusion
+from forecast.evaluation.table import classes_of, levels_of
 
 ACTUAL, FORECAST = "#222222", "#1f6fb4"
 SERIES, STEPS = 3, 400  # at most so many series, and so many steps of each

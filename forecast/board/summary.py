@@ -2,16 +2,21 @@
 
 import pandas as pd
 
-EXPLAINED = {
+from forecast.evaluation.metrics import REFERENCE
+
+EXPLAINED = {  # and shown; the others, of each level and each interval for instance, stand in scores.csv
     "mae": "mean absolute error, in the unit of the data",
-    "mse_scaled": "in units of each series' standard deviation",
-    "mae_scaled": "in units of each series' standard deviation",
+    "rmse": "root mean squared error",
+    "bias": "above 0: forecasts are too high",
     "smape": "per cent",
     "mase": "in-sample seasonal naive = 1",
+    "mae_scaled": "in units of each series' standard deviation",
+    "mse_scaled": "in units of each series' standard deviation",
     "wql": "weighted quantile loss",
     "coverage_80": "should be 0.80",
-    "rmae": "seasonal naive = 1",
-    "skill": "share of seasonal naive's error that is gone",
+    "calibration": "mean |share of y below - level|, should be 0",
+    "rmae": "{reference} = 1",
+    "skill": "share of {reference}'s error that is gone",
 }
 OF_CLASSES = {
     "accuracy": "share of right classes",
@@ -21,10 +26,15 @@ OF_CLASSES = {
 }
 
 
-def summary(scores: pd.DataFrame) -> str:
-    """Scores (model, metric, value) as a table: a row a metric, a column a model."""
+def summary(scores: pd.DataFrame, reference: str = REFERENCE) -> str:
+    """Scores (model, metric, value) as a table: a row a metric that is explained, a column a model.
+
+    `reference` is the model that `compared` divided by.
+    """
+    words = EXPLAINED | OF_CLASSES
+    shown = scores["metric"].drop_duplicates().loc[lambda x: x.isin(list(words))]
     wide = scores.pivot(index="metric", columns="model", values="value")
-    wide = wide.loc[scores["metric"].drop_duplicates(), scores["model"].drop_duplicates()]
+    wide = wide.loc[shown, scores["model"].drop_duplicates()]
     cells = [
         [name, *("" if pd.isna(x) else f"{x:,.4g}" if abs(x) < 9999.5 else f"{x:,.0f}" for x in row)]
         for name, row in zip(wide.index, wide.to_numpy(), strict=True)
@@ -36,5 +46,5 @@ def summary(scores: pd.DataFrame) -> str:
         + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
         for row in rows
     ]
-    words = EXPLAINED | OF_CLASSES
-    return "\n".join(f"{line}   {words.get(row[0], '')}".rstrip() for line, row in zip(lines, rows, strict=True))
+    told = [words.get(row[0], "").format(reference=reference.replace("_", " ")) for row in rows]
+    return "\n".join(f"{line}   {said}".rstrip() for line, said in zip(lines, told, strict=True))

@@ -35,10 +35,10 @@ class Statistics:
     """Plain numbers that a forecaster keeps of its training data.
 
     `loc` and `scale` [slots c] are the Scaling (slot 0 pools all series, slot i + 1 is `names[i]`); `columns` has loc
-    and scale of each numeric covariate, `categories` the known ones of each column of text. `deviation` and
-    `naive_error` [slots c] divide errors in scores: standard deviation, and mean absolute seasonal difference. The
-    rest is how a panel is made: calendar, season, filling, whether networks see the masks of the targets, the place
-    whose holidays count and the latitude of daylight.
+    and scale of each numeric covariate, `categories` the known ones of each column of text. `deviation`, `naive_error`
+    and `naive_square` [slots c] divide errors in scores: standard deviation, mean absolute and mean squared seasonal
+    difference. The rest is how a panel is made: calendar, season, filling, whether networks see the masks of the
+    targets, the place whose holidays count and the latitude of daylight.
     """
 
     kind: str
@@ -47,6 +47,7 @@ class Statistics:
     scale: np.ndarray
     deviation: np.ndarray
     naive_error: np.ndarray
+    naive_square: np.ndarray
     columns: dict[str, tuple[float, float]]
     categories: dict[str, tuple[str, ...]]
     calendar: tuple[str, ...]
@@ -92,7 +93,8 @@ class Statistics:
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> "Statistics":
-        arrays = {key: np.array(plain[key], dtype="float64") for key in ("loc", "scale", "deviation", "naive_error")}
+        numbers = ("loc", "scale", "deviation", "naive_error", "naive_square")
+        arrays = {key: np.array(plain[key], dtype="float64") for key in numbers}
         tuples = {key: tuple(plain[key]) for key in ("names", "calendar")}
         pairs = {key: {name: tuple(x) for name, x in plain[key].items()} for key in ("columns", "categories")}
         return cls(**{**plain, **arrays, **tuples, **pairs})
@@ -134,14 +136,15 @@ def learn(grid: Grid, until: int | np.ndarray, data: Mapping[str, Any]) -> Stati
     for name in (x for x in (*layout.past, *layout.future) if x in grid.labels):
         seen = np.unique(covariates.pop(name))
         categories[name] = tuple(grid.labels[name][int(code)] for code in seen[~np.isnan(seen)])
-    seasonal = np.insert(naive_error(grid.y, starts, ends, season), 0, np.nan, 0)
+    seasonal = [np.insert(naive_error(grid.y, starts, ends, season, power), 0, np.nan, 0) for power in (1, 2)]
     return Statistics(
         kind=kind,
         names=grid.names,
         loc=loc,
         scale=scale,
         deviation=deviation,
-        naive_error=seasonal,
+        naive_error=seasonal[0],
+        naive_square=seasonal[1],
         columns={name: column(values) for name, values in covariates.items()},
         categories=categories,
         calendar=layout.clock.calendar(data["calendar"]),
@@ -240,15 +243,17 @@ def column(values: np.ndarray) -> tuple[float, float]:
     return float(np.nan_to_num(loc[0])), float(scale[0])
 
 
-def naive_error(y: np.ndarray, starts: np.ndarray, ends: np.ndarray, season: int) -> np.ndarray:
+def naive_error(y: np.ndarray, starts: np.ndarray, ends: np.ndarray, season: int, power: int = 1) -> np.ndarray:
     """Mean absolute difference to the value a season before [series c], over the rows where both are observed.
 
-    The rows of each series go from its start to its end; NaN where it has no such pair.
+    With power 2 it is the mean squared one. The rows of each series go from its start to its end; NaN where it has no
+    such pair.
     """
     error = np.full((len(y) + 1, y.shape[1]), np.nan)  # a span may begin where the rows end
-    error[season:-1] = np.abs(y[season:] - y[:-season])
     begins = np.minimum(starts + season, ends)
     spans = np.column_stack((begins, ends)).ravel()
-    count, total = (np.add.reduceat(x, spans)[::2] for x in (~np.isnan(error), np.nan_to_num(error)))
-    there = (count > 0) & (begins < ends)[:, None]
-    return np.where(there, total / np.maximum(count, 1), np.nan)
+    with np.errstate(over="ignore"):  # a mean of squares that no float can hold is not known
+        error[season:-1] = np.abs(y[season:] - y[:-season]) ** power
+        count, total = (np.add.reduceat(x, spans)[::2] for x in (~np.isnan(error), np.nan_to_num(error, posinf=np.inf)))
+    mean = total / np.maximum(count, 1)
+    return np.where((count > 0) & (begins < ends)[:, None] & np.isfinite(mean), mean, np.nan)

@@ -1,164 +1,94 @@
 """Scores of forecast tables: anybody's `unique_id, ds, cutoff, y, point, q0.1 ...`, in float64, each row counted once.
 
-Rows without an observed y are left out. e = y - point; the mean is over all rows.
+Rows without an observed y are left out. e = point - y; a mean is over all rows, of the table or of a group of them.
+"Unit" is that of y; all other scores have none. A score that would be divided by nothing is NaN.
 
-    mae       mean |e|
-    rmse      sqrt(mean e^2)
-    mse       mean e^2
+Of the point forecast, which is the median where there are quantiles:
+
+    mae       mean |e|, in the unit
+    rmse      sqrt(mean e^2), in the unit
+    mse       mean e^2, in the unit squared
+    bias      mean e, in the unit: above 0 where forecasts are too high
+    mape      mean 100 |e| / |y|, in per cent, over the rows where y is not 0   (others divide by a tiny number there)
     smape     mean 200 |e| / (|y| + |point|), 0 where both are 0, in per cent   (M4 competition, 2020)
+    nd        sum |e| / sum |y|, normalised deviation   (H.-F. Yu, N. Rao, I. Dhillon, "Temporal regularized matrix
+              factorization", 2016)
+    r2        1 - sum e^2 / sum (y - mean y)^2; NaN where y is constant
     mase      mean |e| / d, d = mean |y_t - y_{t-season}| of the series' train rows (R. Hyndman, A. Koehler, 2006)
+    rmsse     sqrt(mean e^2 / d), d = mean (y_t - y_{t-season})^2 of the series' train rows (the same; M5 competition,
+              2022, with season 1); both leave out the rows of series whose d is 0 or unknown
     mae_scaled, mse_scaled   mean |e / s| and mean (e / s)^2 with s the deviation that the scaler learnt for the series
-    wql       mean over levels of 2 sum pinball / sum |y|           (weighted quantile loss; GluonTS, M5)
-    coverage_80   share of y inside q0.1 ... q0.9
-    rmae      mae / mae of the reference forecast on the same rows
-    skill     1 - rmae: the share of the reference's error that is gone
 
-A table with columns `p_<class>` has numbers of classes as y and point; it is judged by scikit-learn, and otherwise:
+Of quantiles q at levels a, where "below" is y < q; levels are named in per cent, 10 for 0.1:
 
-    accuracy  share of rows whose point is y; its error, for skill, is 1 - accuracy
-    f1        harmonic mean of precision and recall, averaged over the classes that occur
-    log_loss  mean -log p of the true class
-    brier     mean over rows of sum over classes (p - 1 for the true class, else p)^2   (G. Brier, 1950)
+    pinball_10   mean of a (y - q), or (a - 1) (y - q) below, in the unit   (R. Koenker, G. Bassett, 1978)
+    crps         mean over levels of 2 pinball, in the unit: the integral over all levels that is the continuous ranked
+                 probability score, as far as equidistant levels tell (F. Laio, S. Tamea, 2007)
+    wql          crps / mean |y|                                 (weighted quantile loss; GluonTS, M5)
+    coverage_80  share of y inside q0.1 ... q0.9, edges included; and so for each pair of levels a and 1 - a
+    width_80     mean q0.9 - q0.1, in the unit
+    winkler_80   mean of the width and of 2 / 0.2 times the distance of a y outside, in the unit   (interval score;
+                 R. Winkler, 1972; T. Gneiting, A. Raftery, 2007)
+    calibration  mean over levels of |share of y below q - a|; 0 as well where y often equals q, if a lies between the
+                 share of y below and that of y not above
+
+Relative to a reference forecast of the same rows:
+
+    rmae      mae / mae of the reference
+    skill     1 - rmae: the share of the reference's error that is gone; of classes the same with 1 - accuracy
+    owa       mean of smape and mase, each divided by the reference's   (M4 competition, 2020: its reference is Naive2)
+
+Tables of classes have scores of their own: see `classes`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from forecast.error import Refusal, nearest
+from forecast.evaluation.arithmetic import measured
+from forecast.evaluation.classes import told
+from forecast.evaluation.group import grouped
+from forecast.evaluation.table import checked, classes_of
 
 REFERENCE = "seasonal_naive"
-
-
-def levels_of(table: pd.DataFrame) -> dict[float, str]:
-    """The quantile levels that a forecast table has columns for, ascending, and the columns' names."""
-    levels = {}
-    for name in map(str, table.columns):
-        if name.startswith("q"):
-            try:
-                levels[float(name[1:])] = name
-            except ValueError:
-                continue
-    return {level: levels[level] for level in sorted(levels) if 0 < level < 1}
-
-
-def classes_of(table: pd.DataFrame) -> dict[str, str]:
-    """The classes that a forecast table has probabilities of, by number, and the columns' names."""
-    return {name[2:]: name for name in map(str, table.columns) if name.startswith("p_")}
+DIVISORS = ("scale", "naive_error", "naive_square")
+Divisor = Mapping[str, float] | None
 
 
 def scores(
-    table: pd.DataFrame, scale: Mapping[str, float] | None = None, naive_error: Mapping[str, float] | None = None
+    table: pd.DataFrame, scale: Divisor = None, naive_error: Divisor = None, naive_square: Divisor = None
 ) -> dict[str, float]:
-    """The scores of one forecast table; `scale` and `naive_error` by `unique_id` add the scaled ones and mase.
+    """The scores of one forecast table; of one without `point` the median q0.5 is scored.
 
-    Without a column `point` the median q0.5 is scored. Raises Refusal if a column is missing or nothing is observed.
+    `scale`, `naive_error` and `naive_square`, each by `unique_id`, add the scaled ones, mase and rmsse. Raises Refusal
+    for a table that can't be scored.
     """
     table = checked(table)
-    table = table[table["y"].notna()]
-    if classes_of(table):
-        return told(table)
-    y = table["y"].to_numpy("float64")
-    error = y - table["point"].to_numpy("float64")
-    size = np.abs(y) + np.abs(y - error)
-    result = {
-        "mae": np.abs(error).mean(),
-        "rmse": np.sqrt(np.square(error).mean()),
-        "mse": np.square(error).mean(),
-        "smape": np.divide(200 * np.abs(error), size, out=np.zeros_like(size), where=size > 0).mean(),
-    }
-    if naive_error is not None:
-        divisor = by_series(table, naive_error)
-        usable = divisor > 0
-        result["mase"] = (np.abs(error[usable]) / divisor[usable]).mean() if usable.any() else np.nan
-    if scale is not None:
-        scaled = error / by_series(table, scale)
-        result |= {"mae_scaled": np.abs(scaled).mean(), "mse_scaled": np.square(scaled).mean()}
-    quantiles = {level: table[name].to_numpy("float64") for level, name in levels_of(table).items()}
-    if quantiles:
-        losses = [pinball(y, quantile, level) for level, quantile in quantiles.items()]
-        result["wql"] = 2 * np.mean(losses) / total if (total := np.abs(y).sum()) > 0 else np.nan
-    if {0.1, 0.9} <= set(quantiles):
-        result["coverage_80"] = ((quantiles[0.1] <= y) & (y <= quantiles[0.9])).mean()
-    return {name: float(value) for name, value in result.items()}
+    whole = scored(table, np.broadcast_to(0, len(table)), 1, (scale, naive_error, naive_square))
+    return {name: float(values[0]) for name, values in whole.items()}
 
 
-def told(table: pd.DataFrame) -> dict[str, float]:
-    """The scores of a table of classes, every y observed."""
-    from sklearn.metrics import accuracy_score, f1_score, log_loss
+def by(
+    table: pd.DataFrame, key: str, scale: Divisor = None, naive_error: Divisor = None, naive_square: Divisor = None
+) -> pd.DataFrame:
+    """The same scores of groups of rows: a row a group with an observed y, a column a metric.
 
-    y, point, p = judged(table)
-    return {
-        "accuracy": float(accuracy_score(y, point)),
-        "f1": float(f1_score(y, point, average="macro")),
-        "log_loss": float(log_loss(y, p / p.sum(1, keepdims=True), labels=np.arange(p.shape[1]))),
-        "brier": float(np.square(p - np.eye(p.shape[1])[y]).sum(1).mean()),
-    }
-
-
-def confusion(table: pd.DataFrame) -> pd.DataFrame:
-    """How often each true class (rows) was forecast as each (columns)."""
-    from sklearn.metrics import confusion_matrix
-
+    `key` is `unique_id`, `step` (the place of ds among all rows of its series and cutoff, from 1 on), `hour`, `weekday`
+    (0 is Monday; both of the local ds) or `cutoff`. Raises Refusal for another one.
+    """
     table = checked(table)
-    y, point, p = judged(table[table["y"].notna()])
-    names = list(classes_of(table))
-    found = confusion_matrix(y, point, labels=np.arange(p.shape[1]))
-    return pd.DataFrame(found, pd.Index(names, name="y"), pd.Index(names, name="point"))
+    group, names = grouped(table, key)
+    result = pd.DataFrame(scored(table, group, len(names), (scale, naive_error, naive_square)), names)
+    return result[np.bincount(group, table["y"].notna(), len(names)) > 0]
 
 
-def judged(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """True and forecast classes [row], and probabilities [row class]; refused if they are none."""
-    p = table[list(classes_of(table).values())].to_numpy("float64")
-    for name in ("y", "point"):
-        wrong = ~table[name].isin(range(p.shape[1])).to_numpy()
-        if wrong.any():
-            raise Refusal(
-                f"row {wrong.argmax() + 1} of the forecast table: {table[name].iloc[int(wrong.argmax())]:g} in "
-                f"'{name}' is not the number of a class, 0 to {p.shape[1] - 1}",
-                "not-a-class",
-            )
-    wrong = ~((p >= 0).all(1) & (np.abs(p.sum(1) - 1) < 1e-3))
-    if wrong.any():
-        raise Refusal(
-            f"row {wrong.argmax() + 1} of the forecast table: the probabilities {p[wrong.argmax()].tolist()} are not "
-            "from 0 on with the sum 1",
-            "not-a-number",
-        )
-    return table["y"].to_numpy("int64"), table["point"].to_numpy("int64"), p
-
-
-def checked(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with a `point`, or a Refusal that says which column is missing."""
-    levels = levels_of(table)
-    if "point" not in table.columns and 0.5 in levels:
-        table = table.assign(point=table[levels[0.5]])
-    for name in ("unique_id", "ds", "cutoff", "y", "point"):
-        if name not in table.columns:
-            raise Refusal(
-                f"a forecast table needs the column '{name}'{nearest(name, map(str, table.columns))} "
-                "(expected: unique_id, ds, cutoff, y, and point or q0.5)",
-                "no-column",
-            )
-    for name in ("y", "point", *levels.values(), *classes_of(table).values()):
-        if not pd.api.types.is_numeric_dtype(table[name]):
-            wrong = pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna()
-            row = int(wrong.to_numpy().argmax())
-            found = table[name].iloc[row]
-            raise Refusal(f"row {row + 1} of the forecast table: '{found}' in '{name}' is not a number", "not-a-number")
-    unusable = ~np.isfinite(table["point"].to_numpy("float64")) & table["y"].notna().to_numpy()
-    if unusable.any():
-        row = int(unusable.argmax())
-        raise Refusal(f"row {row + 1} of the forecast table has no finite point forecast", "not-a-number")
-    if not table["y"].notna().any():
-        raise Refusal("no row of the forecast table has an observed y: there is nothing to score yet", "no-rows")
-    return table
-
-
-def pinball(y: np.ndarray, quantile: np.ndarray, level: float) -> float:
-    """The sum of the pinball loss of one level."""
-    return float(np.maximum(level * (y - quantile), (level - 1) * (y - quantile)).sum())
+def scored(table: pd.DataFrame, group: np.ndarray, groups: int, divisors: Sequence[Divisor]) -> dict[str, np.ndarray]:
+    """The scores of each group of a checked table [group]."""
+    if classes_of(table):
+        return told(table, group, groups)
+    given = {name: values for name, values in zip(DIVISORS, divisors, strict=True) if values is not None}
+    return measured(table, group, groups, given)
 
 
 def error_of(result: Mapping[str, float]) -> float:
@@ -166,22 +96,32 @@ def error_of(result: Mapping[str, float]) -> float:
     return result["mae"] if "mae" in result else 1 - result["accuracy"]
 
 
-def by_series(table: pd.DataFrame, values: Mapping[str, float]) -> np.ndarray:
-    return table["unique_id"].astype(object).map(values).to_numpy("float64")
-
-
 def compared(
     tables: Mapping[str, pd.DataFrame],
-    scale: Mapping[str, float] | None = None,
-    naive_error: Mapping[str, float] | None = None,
+    scale: Divisor = None,
+    naive_error: Divisor = None,
+    naive_square: Divisor = None,
+    *,
+    reference: str = REFERENCE,
 ) -> pd.DataFrame:
-    """Scores of several forecasts of the same rows: model, metric, value; relative to `seasonal_naive` if there."""
-    every = {name: scores(table, scale, naive_error) for name, table in tables.items()}
-    if REFERENCE in every:
-        against = error_of(every[REFERENCE])
+    """Scores of several forecasts of the same rows: model, metric, value; relative to that of `reference` if there."""
+    every = {name: scores(table, scale, naive_error, naive_square) for name, table in tables.items()}
+    if reference in every:
+        against = dict(every[reference])
         for result in every.values():
-            share = error_of(result) / against if against > 0 else float("nan")
-            result |= {"rmae": share} if "mae" in result else {}
-            result["skill"] = 1 - share
+            result |= relative(result, against)
     rows = [(name, metric, value) for name, result in every.items() for metric, value in result.items()]
     return pd.DataFrame(rows, columns=["model", "metric", "value"])
+
+
+def relative(result: Mapping[str, float], reference: Mapping[str, float]) -> dict[str, float]:
+    """rmae, skill and owa of scores in relation to those of a reference."""
+
+    def ratio(one: float, other: float) -> float:
+        return one / other if other > 0 else float("nan")
+
+    share = ratio(error_of(result), error_of(reference))
+    if "mae" not in result:
+        return {"skill": 1 - share}
+    owa = [ratio(result[name], reference[name]) for name in ("smape", "mase") if name in result]
+    return {"rmae": share, "skill": 1 - share} | ({"owa": float(np.mean(owa))} if len(owa) == 2 else {})

@@ -51,15 +51,30 @@ def test_columns_end_in_line_and_nothing_trails():
 def test_metrics_are_explained_in_words():
     text = summary(long({"m": MINE}))
     for line in text.split("\n")[1:]:
-        assert line.endswith(EXPLAINED.get(line.split()[0], line[-1]))
-    assert "per cent" in text and "should be 0.80" in text
+        assert line.endswith(EXPLAINED[line.split()[0]].format(reference="seasonal naive"))
+    assert "per cent" in text and "should be 0.80" in text and "share of seasonal naive's error" in text
+    assert summary(long({"m": MINE}), "epf_weekly").endswith("share of epf weekly's error that is gone")
+
+
+def judged(levels: int) -> pd.DataFrame:
+    """All scores of a model with so many quantile levels, beside seasonal naive."""
+    table = pd.DataFrame({"unique_id": "a", "ds": pd.date_range("2024-01-01", periods=3), "y": [1.0, 2.0, 4.0]})
+    table = table.assign(cutoff=pd.Timestamp("2023-12-31"), point=2.0)
+    names = {f"q{k / (levels + 1):g}": 1.0 + k for k in range(1, levels + 1)}
+    tables = {"mine": table.assign(**names), "seasonal_naive": table}
+    return compared(tables, *3 * ({"a": 1.0},))
 
 
 def test_every_explanation_is_of_a_metric():
-    table = pd.DataFrame({"unique_id": "a", "ds": pd.date_range("2024-01-01", periods=3), "y": [1.0, 2.0, 4.0]})
-    table = table.assign(cutoff=pd.Timestamp("2023-12-31"), point=2.0, **{"q0.1": 1.0, "q0.9": 3.0})
-    known = compared({"mine": table, "seasonal_naive": table}, {"a": 1.0}, {"a": 1.0})["metric"]
-    assert set(EXPLAINED) <= set(known)
+    assert set(EXPLAINED) <= set(judged(9)["metric"])
+
+
+def test_the_table_stays_small_however_many_levels_there_are():
+    text, scores = summary(judged(9)), judged(9)
+    assert len(text.split("\n")) == 1 + len(EXPLAINED) <= 14 < scores["metric"].nunique() / 2
+    assert all(len(line) <= 90 for line in text.split("\n"))
+    assert text.split("\n")[1].split()[0] == "mae" and "pinball" not in text
+    assert summary(judged(49)).count("\n") == summary(judged(9)).count("\n")
 
 
 @pytest.mark.parametrize("value", [0.5, 12.25, 1534.5, 98_765.4, 12_345_678.0])
@@ -69,9 +84,9 @@ def test_numbers_of_everyday_size_are_written_out(value):
 
 
 def test_one_model_and_one_metric_make_a_table():
-    assert summary(long({"m": {"rmse": 2.5}})).split("\n") == ["        m", "rmse  2.5"]
+    assert summary(long({"m": {"wql": 2.5}})).split("\n") == ["       m", "wql  2.5   weighted quantile loss"]
 
 
 def test_the_order_is_that_of_the_scores():
-    text = summary(long({"z": {"skill": 1.0, "mae": 2.0}, "a": {"mae": 3.0, "extra": 4.0}}))
-    assert [line.split()[0] for line in text.split("\n")] == ["z", "skill", "mae", "extra"]
+    text = summary(long({"z": {"skill": 1.0, "mae": 2.0}, "a": {"mae": 3.0, "rmae": 4.0, "extra": 5.0}}))
+    assert [line.split()[0] for line in text.split("\n")] == ["z", "skill", "mae", "rmae"]

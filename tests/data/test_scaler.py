@@ -262,9 +262,10 @@ def test_the_naive_error_is_the_mean_seasonal_difference_of_the_train_rows():
         for channel in range(2):
             y = rows[:, channel]
             errors = [abs(y[t] - y[t - 6]) for t in range(6, len(y)) if not np.isnan(y[t] - y[t - 6])]
-            expected = np.mean(errors) if errors else np.nan
-            assert found.naive_error[slot, channel] == pytest.approx(expected, rel=1e-12, nan_ok=True)
-    assert np.isnan(found.naive_error[0]).all() and np.isnan(found.naive_error[4]).all()
+            for power, learnt_ones in ((1, found.naive_error), (2, found.naive_square)):
+                expected = np.mean(np.power(errors, power)) if errors else np.nan
+                assert learnt_ones[slot, channel] == pytest.approx(expected, rel=1e-12, nan_ok=True)
+                assert np.isnan(learnt_ones[[0, 4]]).all()
 
 
 def test_the_naive_error_of_a_series_no_longer_than_a_season_is_unknown():
@@ -308,6 +309,7 @@ def test_statistics_survive_json_to_the_last_bit(numbers, errors, pair, words):
         scale=numbers * 0.5,
         deviation=-numbers,
         naive_error=np.where(np.isnan(errors), np.nan, errors),
+        naive_square=np.where(np.isnan(errors), np.nan, errors / 3),
         columns={"p": pair},
         categories={"kind": tuple(words)},
         calendar=("hour",),

@@ -9,7 +9,8 @@ from sklearn import metrics
 from forecast.board.figure import fan
 from forecast.board.summary import OF_CLASSES, summary
 from forecast.error import Refusal
-from forecast.evaluation.metrics import compared, confusion, scores
+from forecast.evaluation.classes import confusion
+from forecast.evaluation.metrics import by, compared, scores
 
 NAMES = ("down", "flat", "up")
 
@@ -42,6 +43,23 @@ def test_scores_are_those_of_scikit_learn_and_of_counting():
     assert found["log_loss"] == pytest.approx(-np.mean([np.log(p[i, k]) for i, k in enumerate(y)]))
     brier = np.mean([sum((p[i, j] - (j == k)) ** 2 for j in range(3)) for i, k in enumerate(y)])
     assert found["brier"] == pytest.approx(brier)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_of_each_group_are_those_of_scikit_learn(seed):
+    """Small groups, in which classes are missing among the true ones, the forecast ones or both."""
+    mine = table(seed=seed).assign(unique_id=lambda x: np.random.default_rng(seed).choice(list("abcdefgh"), len(x)))
+    found = by(mine, "unique_id")
+    for name, part in mine.dropna().groupby("unique_id"):
+        y, point, p = part["y"].astype(int), part["point"].astype(int), part[[f"p_{x}" for x in NAMES]].to_numpy()
+        assert found.loc[name, "accuracy"] == pytest.approx(metrics.accuracy_score(y, point))
+        assert found.loc[name, "f1"] == pytest.approx(metrics.f1_score(y, point, average="macro", zero_division=0))
+        assert found.loc[name, "log_loss"] == pytest.approx(metrics.log_loss(y, p, labels=range(3)))
+        assert found.loc[name, "brier"] == pytest.approx(metrics.brier_score_loss(y, p, labels=range(3)))
+    assert set(found.index) == set(mine.dropna()["unique_id"])
+    counts = mine.dropna()["unique_id"].value_counts()[found.index]
+    for metric in ("accuracy", "log_loss", "brier"):
+        assert np.average(found[metric], weights=counts) == pytest.approx(scores(mine)[metric])
 
 
 def test_a_certain_forecast_that_is_wrong_has_a_finite_loss():

@@ -6,15 +6,28 @@ import pytest
 import utilsforecast.losses as peer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import mean_absolute_error, mean_pinball_loss, mean_squared_error, root_mean_squared_error
+from scipy.stats import norm
+from sklearn.metrics import (
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_pinball_loss,
+    mean_squared_error,
+    r2_score,
+    root_mean_squared_error,
+)
 
 from forecast.error import Refusal
-from forecast.evaluation import metrics
-from forecast.evaluation.metrics import compared, levels_of, pinball, scores
+from forecast.evaluation import arithmetic
+from forecast.evaluation.metrics import compared, scores
+from forecast.evaluation.table import levels_of
 
 LEVELS = (0.1, 0.25, 0.5, 0.9)
 SEASON = 3
-BY_HAND = ("mae", "rmse", "mse", "smape", "mase", "mae_scaled", "mse_scaled", "wql", "coverage_80")
+ROUNDED = 1 + 1e-12
+POINT = ("mae", "rmse", "mse", "bias", "mape", "smape", "nd", "r2")
+SCALED = ("mase", "rmsse", "mae_scaled", "mse_scaled")
+BAND = ("pinball_10", "pinball_90", "crps", "wql", "coverage_80", "width_80", "winkler_80", "calibration")
+IN_UNITS = {"mae", "rmse", "bias", "crps", *(f"pinball_{100 * x:g}" for x in LEVELS), "width_80", "winkler_80"}
 
 
 def forecasts(seed: int, series: int = 4, cutoffs: int = 3, horizon: int = 5) -> pd.DataFrame:
@@ -47,12 +60,12 @@ def history(seed: int, series: int = 4, rows: int = 30) -> pd.DataFrame:
     return pd.DataFrame({"unique_id": names, "ds": np.tile(ds, series), "y": y})
 
 
-def naive_errors(train: pd.DataFrame) -> dict[str, float]:
-    """The denominator of mase, in plain Python."""
+def naive_errors(train: pd.DataFrame, power: int = 1) -> dict[str, float]:
+    """The denominators of mase and rmsse, in plain Python."""
     found = {}
     for name in train["unique_id"].unique():
         y = train.loc[train["unique_id"] == name, "y"].tolist()
-        found[name] = sum(abs(y[t] - y[t - SEASON]) for t in range(SEASON, len(y))) / (len(y) - SEASON)
+        found[name] = sum(abs(y[t] - y[t - SEASON]) ** power for t in range(SEASON, len(y))) / (len(y) - SEASON)
     return found
 
 
@@ -62,29 +75,42 @@ def test_metrics_equal_those_of_utilsforecast(seed):
     table, train = forecasts(seed), history(seed)
     found = scores(table, naive_error=naive_errors(train))
 
-    def theirs(metric, frame=table, **settings):
-        return metric(frame, models=["point"], **settings)["point"].mean()
+    def theirs(metric, frame=table, models=("point",), **settings):
+        return metric(frame, models=list(models), **settings)[next(iter(models))].mean()
 
-    assert found["mae"] == pytest.approx(theirs(peer.mae), rel=1e-12)
-    assert found["mse"] == pytest.approx(theirs(peer.mse), rel=1e-12)
-    assert found["smape"] == pytest.approx(200 * theirs(peer.smape), rel=1e-12)  # theirs: a share of 1
+    for name in ("mae", "mse", "bias"):
+        assert found[name] == pytest.approx(theirs(getattr(peer, name)), rel=1e-12)
+    assert found["mape"] == pytest.approx(100 * theirs(peer.mape), rel=1e-12)  # theirs: a share of 1
+    assert found["smape"] == pytest.approx(200 * theirs(peer.smape), rel=1e-12)
     bare = table.drop(columns="cutoff")  # with it they learn the denominator anew at every cutoff
     assert found["mase"] == pytest.approx(theirs(peer.mase, bare, seasonality=SEASON, train_df=train), rel=1e-12)
     band = table.rename(columns={"q0.1": "point-lo-80", "q0.9": "point-hi-80"})
     assert found["coverage_80"] == pytest.approx(theirs(peer.coverage, band, level=80), rel=1e-12)
+    assert found["winkler_80"] == pytest.approx(theirs(peer.winkler_score, band, level=80), rel=1e-12)
+    columns = {f"pinball_{100 * level:g}": (f"q{level:g}", level) for level in LEVELS}
+    for name, (column, level) in columns.items():
+        loss = peer.quantile_loss(table, {"m": column}, q=level)["m"].mean()
+        assert found[name] == pytest.approx(loss, rel=1e-12)
+    all_levels = {"m": [f"q{level:g}" for level in LEVELS]}
+    losses = peer.mqloss(table, all_levels, quantiles=np.array(LEVELS))["m"].mean()
+    assert found["crps"] == pytest.approx(2 * losses, rel=1e-12)
+    shares = [peer.calibration(table, {"m": f"q{level:g}"})["m"].mean() - level for level in LEVELS]
+    assert found["calibration"] == pytest.approx(np.abs(shares).mean(), rel=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_metrics_that_are_no_mean_equal_those_of_utilsforecast_on_one_series(seed):
-    """rmse and wql divide after summing: ours over all rows, theirs within each series."""
-    table = forecasts(seed, series=1, cutoffs=1, horizon=20)
-    found = scores(table)
-    assert found["rmse"] == pytest.approx(peer.rmse(table, models=["point"])["point"].item(), rel=1e-12)
+    """rmse, nd, rmsse and wql divide after summing: ours over all rows, theirs within each series."""
+    table, train = forecasts(seed, series=1, cutoffs=1, horizon=20), history(seed, series=1)
+    found = scores(table, naive_square=naive_errors(train, power=2))
+    for name in ("rmse", "nd"):
+        assert found[name] == pytest.approx(getattr(peer, name)(table, models=["point"])["point"].item(), rel=1e-12)
+    bare = table.drop(columns="cutoff")
+    theirs = peer.rmsse(bare, models=["point"], seasonality=SEASON, train_df=train)["point"].item()
+    assert found["rmsse"] == pytest.approx(theirs, rel=1e-12)
     columns = {"model": [f"q{level:g}" for level in LEVELS]}
     theirs = peer.scaled_crps(table, models=columns, quantiles=np.array(LEVELS))["model"].item()
     assert found["wql"] == pytest.approx(theirs, rel=1e-12)
-    mean = np.mean([peer.quantile_loss(table, {"m": f"q{x:g}"}, q=x)["m"].item() for x in LEVELS])
-    assert found["wql"] == pytest.approx(2 * mean / table["y"].abs().mean(), rel=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -95,14 +121,52 @@ def test_metrics_equal_those_of_scikit_learn(seed):
     assert found["mae"] == pytest.approx(mean_absolute_error(y, point), rel=1e-12)
     assert found["mse"] == pytest.approx(mean_squared_error(y, point), rel=1e-12)
     assert found["rmse"] == pytest.approx(root_mean_squared_error(y, point), rel=1e-12)
+    assert found["mape"] == pytest.approx(100 * mean_absolute_percentage_error(y, point), rel=1e-12)
+    assert found["r2"] == pytest.approx(r2_score(y, point), rel=1e-10)
     losses = [mean_pinball_loss(y, table[f"q{level:g}"], alpha=level) for level in LEVELS]
+    assert [found[f"pinball_{100 * level:g}"] for level in LEVELS] == pytest.approx(losses, rel=1e-12)
     assert found["wql"] == pytest.approx(2 * np.mean(losses) / np.abs(y).mean(), rel=1e-12)
     unit = np.array([scale[name] for name in table["unique_id"]])
     assert found["mae_scaled"] == pytest.approx(mean_absolute_error(y / unit, point / unit), rel=1e-12)
     assert found["mse_scaled"] == pytest.approx(mean_squared_error(y / unit, point / unit), rel=1e-12)
-    for level in LEVELS:
-        one = pinball(y, table[f"q{level:g}"].to_numpy(), level)
-        assert one == pytest.approx(len(y) * mean_pinball_loss(y, table[f"q{level:g}"], alpha=level), rel=1e-12)
+
+
+def quantiles(y: np.ndarray, values: np.ndarray, levels: np.ndarray) -> pd.DataFrame:
+    """Values [level] as the forecast of every y."""
+    table = pd.DataFrame({"unique_id": "a", "ds": range(len(y)), "cutoff": 0, "y": y, "point": np.median(values)})
+    names = [f"q{level!r}" for level in levels.tolist()]
+    return pd.concat([table, pd.DataFrame(dict(zip(names, values, strict=True)), index=table.index)], axis=1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_crps_of_an_ensemble_is_that_of_its_members(seed):
+    """m members are quantiles at (i - 1/2) / m (J. Bröcker, 2012): mean |x - y| - mean |x - x'| / 2 of T. Gneiting,
+    A. Raftery, 2007."""
+    rng = np.random.default_rng(seed)
+    members, y = np.sort(rng.normal(size=40)), rng.normal(size=30)
+    found = scores(quantiles(y, members, (np.arange(40) + 0.5) / 40))["crps"]
+    pairs = np.abs(members[:, None] - members).mean()
+    assert found == pytest.approx(np.abs(members - y[:, None]).mean() - pairs / 2, rel=1e-12)
+
+
+def test_the_crps_of_many_levels_is_that_of_the_law():
+    """The closed form of a normal law; with nine levels it is off by less than a twentieth."""
+    y = np.random.default_rng(1).normal(size=500)
+    exact = (y * (2 * norm.cdf(y) - 1) + 2 * norm.pdf(y) - 1 / np.sqrt(np.pi)).mean()
+    for levels, off in ((np.linspace(0.0005, 0.9995, 1000), 1e-4), (np.linspace(0.1, 0.9, 9), 0.1)):
+        assert scores(quantiles(y, norm.ppf(levels), levels))["crps"] == pytest.approx(exact, rel=off)
+
+
+def test_a_true_law_is_calibrated():
+    levels = np.array([0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975])
+    y = norm.ppf((np.arange(10_000) + 0.5) / 10_000)
+    found = scores(quantiles(y, norm.ppf(levels), levels))
+    assert found["calibration"] == pytest.approx(0, abs=1e-12)
+    for name, low in (("95", 0.025), ("80", 0.1), ("50", 0.25)):
+        assert found[f"coverage_{name}"] == pytest.approx(1 - 2 * low)
+        assert found[f"width_{name}"] == pytest.approx(-2 * norm.ppf(low))
+    shifted = scores(quantiles(y + 1, norm.ppf(levels), levels))
+    assert shifted["calibration"] == pytest.approx(np.abs(norm.cdf(norm.ppf(levels) - 1) - levels).mean(), abs=1e-4)
 
 
 def by_hand() -> pd.DataFrame:
@@ -120,50 +184,62 @@ def by_hand() -> pd.DataFrame:
     )
 
 
-@pytest.mark.parametrize("name", BY_HAND)
+@pytest.mark.parametrize("name", [*POINT, *SCALED, *BAND])
 def test_a_tiny_example_has_the_score_computed_by_hand(name):
     expected = {
         "mae": (2 + 1 + 0 + 4) / 4,
         "mse": (4 + 1 + 0 + 16) / 4,
         "rmse": 5.25**0.5,
+        "bias": (-2 + 1 + 0 - 4) / 4,
+        "mape": 100 * (2 / 10 + 1 / 5 + 0 / 2 + 4 / 8) / 4,
         "smape": 200 * (2 / 18 + 1 / 11 + 0 / 4 + 4 / 12) / 4,
+        "nd": 7 / 25,
+        "r2": 1 - 21 / (3.75**2 + 1.25**2 + 4.25**2 + 1.75**2),
         "mase": (2 / 2 + 1 / 2 + 0 / 2 + 4 / 8) / 4,
+        "rmsse": ((4 / 5 + 1 / 5 + 0 / 5 + 16 / 32) / 4) ** 0.5,
         "mae_scaled": (2 / 4 + 1 / 4 + 0 / 4 + 4 / 2) / 4,
         "mse_scaled": (4 / 16 + 1 / 16 + 0 / 16 + 16 / 4) / 4,
         # q0.1: 0.1 * 3, 0.9 * 1, 0, 0.1 * 8; q0.9: 0.9 * 1, 0.1 * 2, 0.1 * 1, 0.1 * 1; sum |y| = 25
+        "pinball_10": (0.3 + 0.9 + 0 + 0.8) / 4,
+        "pinball_90": (0.9 + 0.2 + 0.1 + 0.1) / 4,
+        "crps": ((0.3 + 0.9 + 0 + 0.8) + (0.9 + 0.2 + 0.1 + 0.1)) / 4,
         "wql": 2 * ((0.3 + 0.9 + 0 + 0.8) + (0.9 + 0.2 + 0.1 + 0.1)) / 2 / 25,
         "coverage_80": 2 / 4,
+        "width_80": (2 + 1 + 1 + 9) / 4,
+        "winkler_80": (2 + 1 + 1 + 9 + 10 * 1 + 10 * 1) / 4,
+        "calibration": ((0.25 - 0.1) + (0.9 - 0.75)) / 2,
     }
-    found = scores(by_hand(), scale={"a": 4.0, "b": 2.0}, naive_error={"a": 2.0, "b": 8.0})
-    assert set(found) == set(expected) == set(BY_HAND)
+    found = scores(by_hand(), {"a": 4.0, "b": 2.0}, {"a": 2.0, "b": 8.0}, {"a": 5.0, "b": 32.0})
+    assert list(found) == [*POINT, *SCALED, *BAND] and set(found) == set(expected)
     assert found[name] == pytest.approx(expected[name], rel=1e-12)
     assert type(found[name]) is float
 
 
 def test_a_forecast_without_error_scores_zero():
     table = by_hand().assign(point=lambda x: x["y"])
-    found = scores(table, {"a": 1.0, "b": 1.0}, {"a": 1.0, "b": 1.0})
-    assert {name: found[name] for name in BY_HAND[:7]} == dict.fromkeys(BY_HAND[:7], 0.0)
+    found = scores(table, *3 * ({"a": 1.0, "b": 1.0},))
+    zero = {*POINT, *SCALED} - {"r2"}
+    assert {name: found[name] for name in zero} == dict.fromkeys(zero, 0.0) and found["r2"] == 1
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 99), order=st.randoms(use_true_random=False), share=st.floats(0, 0.9))
 def test_neither_order_nor_rows_without_y_change_a_score(seed, order, share):
     table = forecasts(seed)
-    scale, naive = ({f"s{i}": 1.0 + i for i in range(4)} for _ in range(2))
-    whole = scores(table, scale, naive)
-    assert same(scores(table.iloc[order.sample(range(len(table)), len(table))], scale, naive), whole)
-    assert same(scores(table.iloc[::-1].reset_index(drop=True), scale, naive), whole)
+    divisors = [{f"s{i}": 1.0 + i * k for i in range(4)} for k in (1, 2, 3)]
+    whole = scores(table, *divisors)
+    assert same(scores(table.iloc[order.sample(range(len(table)), len(table))], *divisors), whole)
+    assert same(scores(table.iloc[::-1].reset_index(drop=True), *divisors), whole)
     hidden = table.assign(y=table["y"].where(np.arange(len(table)) >= share * len(table)))
     future = table.assign(y=np.nan, point=np.nan)
-    expected = scores(hidden[hidden["y"].notna()], scale, naive)
-    assert same(scores(hidden, scale, naive), expected)
-    assert same(scores(pd.concat([future, hidden], ignore_index=True), scale, naive), expected)
-    assert not same(whole, scores(table.assign(y=table["y"] + 1), scale, naive))
+    expected = scores(hidden[hidden["y"].notna()], *divisors)
+    assert same(scores(hidden, *divisors), expected)
+    assert same(scores(pd.concat([future, hidden], ignore_index=True), *divisors), expected)
+    assert not same(whole, scores(table.assign(y=table["y"] + 1), *divisors))
 
 
 def same(one: dict[str, float], other: dict[str, float]) -> bool:
-    return list(one) == list(other) and np.allclose([*one.values()], [*other.values()], rtol=1e-10, atol=0)
+    return list(one) == list(other) and np.allclose([*one.values()], [*other.values()], rtol=1e-9, atol=1e-12)
 
 
 def test_each_row_counts_once_whatever_the_length_of_its_series():
@@ -178,12 +254,30 @@ def test_each_row_counts_once_whatever_the_length_of_its_series():
 def test_scores_have_the_unit_of_the_data_or_none(seed, unit):
     table = forecasts(seed)
     numbers = ["y", "point", *(f"q{level:g}" for level in LEVELS)]
-    scale, naive = {f"s{i}": 1.0 + i for i in range(4)}, {f"s{i}": 4.0 - i for i in range(4)}
-    plain = scores(table, scale, naive)
-    times = {name: value * unit for name, value in scale.items()}, {name: value * unit for name, value in naive.items()}
+    divisors = [{f"s{i}": start + i for i in range(4)} for start in (1.0, 4.0, 7.0)]
+    plain = scores(table, *divisors)
+    powers = (1, 1, 2)
+    times = [{name: x * unit**power for name, x in by.items()} for by, power in zip(divisors, powers, strict=True)]
     found = scores(table.assign(**{name: table[name] * unit for name in numbers}), *times)
-    power = {"mae": 1, "rmse": 1, "mse": 2}
-    assert found == pytest.approx({name: value * unit ** power.get(name, 0) for name, value in plain.items()}, rel=1e-9)
+    power = dict.fromkeys(IN_UNITS, 1) | {"mse": 2}
+    assert found == pytest.approx({name: x * unit ** power.get(name, 0) for name, x in plain.items()}, rel=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 99), missing=st.floats(0, 0.9))
+def test_scores_lie_where_they_must(seed, missing):
+    table = forecasts(seed)
+    table["y"] = table["y"].where(np.random.default_rng(seed).random(len(table)) >= missing)
+    if table["y"].isna().all():
+        return
+    found = scores(table)
+    assert 0 <= found["coverage_80"] <= 1 and 0 <= found["calibration"] <= 0.9 and 0 <= found["smape"] <= 200
+    assert found["winkler_80"] * ROUNDED >= found["width_80"] >= 0
+    assert found["r2"] <= 1 or np.isnan(found["r2"])  # of a single y there is no variance
+    assert abs(found["bias"]) <= found["mae"] * ROUNDED and found["mae"] <= found["rmse"] * ROUNDED
+    assert found["mse"] == pytest.approx(found["rmse"] ** 2)
+    table["q0.25"], table["q0.9"] = table["q0.1"] - 1e6, table["q0.9"] + 1e6
+    assert scores(table.drop(columns="q0.1").rename(columns={"q0.25": "q0.1"}))["coverage_80"] == 1
 
 
 def zeros(**columns) -> pd.DataFrame:
@@ -196,9 +290,37 @@ def test_a_row_in_which_y_and_point_are_zero_has_no_percentage_error():
     assert scores(zeros(y=[0, 0, 0, 1.0]))["smape"] == 50.0
 
 
-def test_a_weighted_loss_of_nothing_but_zeros_is_not_defined():
+def test_rows_in_which_y_is_zero_have_no_share_of_it():
+    table = by_hand().assign(y=[10.0, 0.0, 0.0, 8.0])
+    assert scores(table)["mape"] == pytest.approx(100 * (2 / 10 + 4 / 8) / 2)
+    assert np.isnan(scores(zeros(point=1.0))["mape"])
+
+
+def test_what_would_be_divided_by_nothing_is_not_defined():
     found = scores(zeros())
-    assert np.isnan(found["wql"]) and found["coverage_80"] == 1.0 and found["mae"] == 0.0
+    assert all(np.isnan(found[name]) for name in ("wql", "nd", "mape", "r2"))
+    assert found["coverage_80"] == 1.0 and found["mae"] == 0.0
+
+
+@settings(max_examples=20, deadline=None)
+@given(level=st.floats(-1e6, 1e6), rows=st.integers(1, 50))
+def test_of_a_constant_there_is_no_share_of_variance(level, rows):
+    """Neither of one that no sum holds exactly; and near zero a share of it is huge, but no fault."""
+    found = scores(pd.concat([by_hand()] * rows).assign(y=level, point=level + 1))
+    assert np.isnan(found["r2"]) and found["mse"] == pytest.approx(1)
+
+
+def test_a_level_on_which_y_lies_often_is_calibrated_where_it_is_between():
+    """Half the values are 0, as of a park at night: q0.1 and q0.4 are 0 as well, and rightly so."""
+    y = np.array([0.0, 0, 0, 0, 0, 1, 2, 3, 4, 5])
+    table = quantiles(y, np.array([0.0, 0.0, 1.5]), np.array([0.1, 0.4, 0.8]))
+    assert scores(table)["calibration"] == pytest.approx((0 + 0 + 0.8 - 0.6) / 3)
+
+
+@pytest.mark.parametrize("divisor", [{"a": 0.0, "b": 32.0}, {"a": np.nan, "b": 32.0}, {"b": 32.0}])
+def test_rmsse_leaves_out_series_that_were_constant_or_not_seen_in_training(divisor):
+    assert scores(by_hand(), naive_square=divisor)["rmsse"] == 0.5**0.5
+    assert np.isnan(scores(by_hand(), naive_square={"a": 0.0, "b": 0.0})["rmsse"])
 
 
 def test_mase_leaves_out_series_that_were_constant_or_not_seen_in_training():
@@ -228,8 +350,9 @@ def test_the_median_is_the_point_where_there_is_no_other():
 
 
 def test_scores_that_need_more_than_the_table_are_left_out():
-    assert list(scores(forecasts(1)[["unique_id", "ds", "cutoff", "y", "point"]])) == ["mae", "rmse", "mse", "smape"]
-    assert "coverage_80" not in scores(forecasts(1).drop(columns="q0.9"))
+    assert list(scores(forecasts(1)[["unique_id", "ds", "cutoff", "y", "point"]])) == list(POINT)
+    found = scores(forecasts(1).drop(columns="q0.9"))
+    assert not {"coverage_80", "width_80", "winkler_80"} & set(found) and {"pinball_10", "wql", "crps"} <= set(found)
 
 
 def test_the_table_stays_as_it_was():
@@ -260,11 +383,18 @@ def test_nothing_observed_is_refused():
         scores(by_hand().head(0))
 
 
+@pytest.mark.parametrize("column", ["point", "q0.1"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_point_that_is_not_finite_is_refused_by_its_row(value):
-    with pytest.raises(Refusal, match="row 2 ") as refusal:
-        scores(by_hand().assign(point=[1.0, value, 2.0, 3.0]))
+def test_a_forecast_that_is_not_finite_is_refused_by_its_row(column, value):
+    with pytest.raises(Refusal, match=f"row 2 .* '{column}'") as refusal:
+        scores(by_hand().assign(**{column: [1.0, value, 2.0, 3.0]}))
     assert refusal.value.code == "not-a-number"
+    assert scores(by_hand().assign(**{column: [1.0, value, 2.0, 3.0], "y": [1.0, np.nan, 2.0, 3.0]}))
+
+
+def test_an_infinite_y_is_refused_by_its_row():
+    with pytest.raises(Refusal, match=r"row 3 .* 'y'"):
+        scores(by_hand().assign(y=[1.0, np.nan, np.inf, 3.0]))
 
 
 @pytest.mark.parametrize("column", ["y", "point", "q0.1"])
@@ -298,19 +428,34 @@ def test_a_level_may_be_written_in_any_way(names):
 def test_tables_are_compared_with_the_seasonal_naive_forecast():
     table = forecasts(1)
     naive = table[["unique_id", "ds", "cutoff", "y"]].assign(point=table["point"] + 1)
-    scale, errors = {f"s{i}": 2.0 for i in range(4)}, {f"s{i}": 3.0 for i in range(4)}
-    long = compared({"mine": table, "seasonal_naive": naive}, scale, errors)
+    divisors = [{f"s{i}": level for i in range(4)} for level in (2.0, 3.0, 4.0)]
+    long = compared({"mine": table, "seasonal_naive": naive}, *divisors)
     assert list(long.columns) == ["model", "metric", "value"]
     found = {model: part.set_index("metric")["value"].to_dict() for model, part in long.groupby("model")}
-    expected = scores(table, scale, errors)
-    ratio = expected["mae"] / scores(naive)["mae"]
-    assert found["mine"] == expected | {"rmae": ratio, "skill": 1 - ratio}
-    assert found["seasonal_naive"]["rmae"] == 1 and found["seasonal_naive"]["skill"] == 0
+    expected, theirs = scores(table, *divisors), scores(naive, *divisors)
+    ratio = {name: expected[name] / theirs[name] for name in ("mae", "smape", "mase")}
+    owa = (ratio["smape"] + ratio["mase"]) / 2
+    assert found["mine"] == expected | {"rmae": ratio["mae"], "skill": 1 - ratio["mae"], "owa": owa}
+    assert [found["seasonal_naive"][name] for name in ("rmae", "skill", "owa")] == [1, 0, 1]
     assert list(dict.fromkeys(long["model"])) == ["mine", "seasonal_naive"]
     one = forecasts(2, series=1, cutoffs=1).assign(naive=lambda x: x["point"] - 2)
     theirs = peer.rmae(one, models=["point"], baseline="naive")["point"].item()
     again = compared({"m": one, "seasonal_naive": one.assign(point=one["naive"])})
     assert again.loc[again["metric"] == "rmae", "value"].iloc[0] == pytest.approx(theirs, rel=1e-12)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 99), reference=st.sampled_from(["one", "two", "epf_naive"]))
+def test_any_table_may_be_the_reference(seed, reference):
+    tables = {
+        name: forecasts(seed).assign(point=lambda x, k=k: x["point"] + k) for k, name in enumerate(("one", "two"))
+    }
+    tables["epf_naive"] = forecasts(seed).assign(point=lambda x: x["y"] + 2)
+    found = compared(tables, reference=reference).pivot(index="metric", columns="model", values="value")
+    assert found.loc["skill", reference] == 0 and found.loc["rmae", reference] == 1
+    np.testing.assert_allclose(found.loc["rmae"], found.loc["mae"] / found.loc["mae", reference], rtol=1e-14)
+    np.testing.assert_allclose(found.loc["skill"], 1 - found.loc["rmae"], atol=1e-14)
+    assert "owa" not in found.index
 
 
 def test_without_the_reference_there_is_no_skill():
@@ -323,14 +468,26 @@ def test_a_reference_without_error_leaves_skill_undefined():
     assert np.isnan(long["mine", "rmae"]) and np.isnan(long["mine", "skill"])
 
 
-@pytest.mark.parametrize(
-    ("name", "fault"),
-    [
-        ("pinball", lambda y, q, level: float(np.maximum((1 - level) * (y - q), -level * (y - q)).sum())),
-        ("by_series", lambda table, values: np.full(len(table), next(iter(values.values())))),
-    ],
-)
-def test_the_comparison_with_peers_catches_a_faulty_metric(name, fault, monkeypatch):
-    monkeypatch.setattr(metrics, name, fault)
-    with pytest.raises(AssertionError):
-        test_metrics_equal_those_of_scikit_learn(1)
+TERMS = ["rows", "mae", "mse", "bias", "size", "above", "above squared", "not zero", "mape", "smape", "mae_scaled"]
+TERMS += ["mse_scaled", "naive_error", "mase", "naive_square", "rmsse", ("inside", 0.1), ("width", 0.1)]
+TERMS += [(name, level) for name in ("pinball", "below", "at most") for level in (0.1, 0.9)]
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_a_fault_in_any_term_is_seen_in_a_score_computed_by_hand(term, monkeypatch):
+    right, seen = arithmetic.terms, []
+    for shift in (1.0, -1.0):
+
+        def terms(rows, levels, shift=shift):
+            for name, values, among in right(rows, levels):
+                seen.append(name)
+                yield name, values + shift * (name == term), among
+
+        monkeypatch.setattr(arithmetic, "terms", terms)
+        try:
+            for name in (*POINT, *SCALED, *BAND):
+                test_a_tiny_example_has_the_score_computed_by_hand(name)
+        except AssertionError:
+            assert set(seen) == set(TERMS)
+            return
+    pytest.fail("no score changed")
