@@ -13,6 +13,7 @@ from forecast.data.layout import Layout
 from forecast.data.panel import Panel
 from forecast.data.scaler import Statistics
 from forecast.error import Refusal
+from forecast.evaluation.conformal import Calibration
 from forecast.model.base import Model
 
 
@@ -27,6 +28,7 @@ class Fitted:
     model: Model
     record: dict[str, Any]
     panel: Panel | None = None
+    calibration: Calibration | None = None
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -63,6 +65,7 @@ class Fitted:
             "borders": borders,
             "shape": asdict(self.model.shape),
             "record": self.record,
+            "calibration": None if self.calibration is None else self.calibration.plain(),
         }
         artifact.save(folder, self.model.state_dict(), document)
 
@@ -76,6 +79,8 @@ class Fitted:
             model = build.model(document["config"], shape, statistics.scaling)
             model.load_state_dict(weights)
             train, val, test = (np.array(x) if isinstance(x, list) else x for x in document["borders"])
-            return cls(document["config"], layout, statistics, (train, val, test), model, document["record"])
+            found, record = document.get("calibration"), document["record"]
+            calibration = None if found is None else Calibration.of(found)
+            return cls(document["config"], layout, statistics, (train, val, test), model, record, None, calibration)
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise Refusal(f"{folder} holds a damaged forecaster: {error!r}", "damaged") from error

@@ -19,18 +19,21 @@ from forecast import build, config, training
 from forecast.data import grid as grids
 from forecast.data import panel as panels
 from forecast.data import reader, scaler, table
-from forecast.data.forecasts import tabulate
+from forecast.data.forecasts import history, tabulate
 from forecast.data.lines import find
 from forecast.data.module import SeriesDataModule
 from forecast.data.panel import Panel
 from forecast.data.store import stored
 from forecast.data.windows import Windows
 from forecast.error import Refusal
+from forecast.evaluation import path
 from forecast.evaluation.metrics import REFERENCE, compared
+from forecast.evaluation.quantile import at_levels
 from forecast.fitted import Fitted
 from forecast.recipe import (
     AT_ONCE,
     Frame,
+    calibrating,
     classed,
     datamodule,
     divisors,
@@ -121,6 +124,8 @@ class Forecaster:
         module = datamodule(settings, panel, borders)
         window = origin_window(settings, grid.layout.clock, statistics.season)
         SeriesDataModule.cut(panel, window, borders, "test")
+        learn = build.calibration(settings["calibrate"], build.part("head", settings["head"]))
+        judging = None if learn is None else calibrating(settings, panel, borders, statistics.season)
         digest = grid.digest
         del grid  # training needs the panel only
         with torch.random.fork_rng(), checkpoints(folder) as kept:
@@ -149,6 +154,9 @@ class Forecaster:
             },
         }
         self.fitted_ = Fitted(settings, panel.layout, statistics, borders, model, record, panel)
+        if learn is not None and judging is not None:
+            calibration = learn(self.forecast(judging), divisors(panel, statistics)[0])
+            self.fitted_ = replace(self.fitted_, calibration=calibration)
         return self
 
     @property
@@ -164,12 +172,37 @@ class Forecaster:
         data). Known covariates must reach over the horizon. Returns the forecast table, in data units; of labelled
         series, whose labels are not looked at, that of the labels.
         """
-        fitted, panel = self.fitted, self.panel(frame)
+        return self.ahead(self.panel(frame), levels)
+
+    def ahead(self, panel: Panel, levels: Sequence[float] | None = None) -> pd.DataFrame:
+        """The forecast table of what follows the last observed row of each series of a panel."""
+        fitted = self.fitted
         if fitted.config["data"]["label"]:
             panel = replace(panel, lengths=panel.lengths.clamp(max=fitted.config["context"]))
         windows = Windows.latest(panel, window_of(fitted.config, panel.layout.clock))
         windows.check_future()
-        return self.forecast(windows, levels)
+        online = fitted.calibration is not None and fitted.calibration.rate is not None
+        return self.issued(windows, levels, self.since(panel) if online else None)
+
+    def paths(self, frame: Frame | None = None, *, n: int = 100, seed: int | None = None) -> pd.DataFrame:
+        """Joint paths of what `predict` forecasts: `unique_id, ds, cutoff, sample_0 ...`, in data units.
+
+        Each step's samples have its forecast's quantiles; which belong together is learnt from `frame`'s past, from
+        trajectories at the same phase of the season (see evaluation.path). `seed` None means the configuration's.
+        """
+        if not isinstance(n, int) or n < 1:
+            raise Refusal(f"n={n}: expected a whole number of paths, of at least 1", "config")
+        fitted, panel, data = self.fitted, self.panel(frame), self.fitted.config["data"]
+
+        def phased(table: pd.DataFrame) -> pd.DataFrame:
+            clock = panel.layout.clock
+            return table.assign(
+                phase=clock.steps(clock.ordinals(pd.DatetimeIndex(table["ds"]))) % fitted.statistics.season
+            )
+
+        table = phased(self.ahead(panel))
+        seed = fitted.config["seed"] if seed is None else seed
+        return path.paths(table, phased(history(panel)), n, seed, data["min"], data["max"])
 
     def backtest(
         self, frame: Frame | None = None, *, stride: int | None = None, levels: Sequence[float] | None = None
@@ -179,7 +212,7 @@ class Forecaster:
         The model is the one that was fitted, and saw no row of the test part. Every origin has a season of history,
         so that seasonal naive can be judged on it. Returns the forecast table with y.
         """
-        return self.forecast(self.origins(self.panel(frame), stride), levels)
+        return self.issued(self.origins(self.panel(frame), stride), levels)
 
     def judge(self, frame: Frame | None = None, *, stride: int | None = None) -> Judgement:
         """The backtest beside the seasonal naive forecast of the same windows, and the scores of both.
@@ -189,6 +222,9 @@ class Forecaster:
         statistics, panel = self.fitted.statistics, self.panel(frame)
         windows = self.origins(panel, stride)
         forecasts = {self.name: self.forecast(windows)}
+        if self.fitted.calibration is not None:
+            plain = forecasts[self.name]
+            forecasts = {self.name: self.calibrated(plain, panel), f"{self.name} (uncalibrated)": plain}
         if not self.fitted.config["data"]["label"]:
             forecasts[REFERENCE] = naive(windows, statistics.season, self.fitted.model)
         return Judgement(forecasts, compared(forecasts, *divisors(panel, statistics)))
@@ -234,6 +270,30 @@ class Forecaster:
         fitted = self.fitted
         window = origin_window(fitted.config, panel.layout.clock, fitted.statistics.season, stride)
         return SeriesDataModule.cut(panel, window, fitted.borders_of(panel), "test")
+
+    def since(self, panel: Panel) -> Windows:
+        """The windows whose targets came to be known after the validation part: what calibration learns from online."""
+        fitted = self.fitted
+        window = origin_window(fitted.config, panel.layout.clock, fitted.statistics.season)
+        begin = torch.as_tensor(fitted.borders_of(panel)[1])
+        return Windows.between(panel, window, begin, (panel.first + panel.lengths).max())
+
+    def issued(
+        self, windows: Windows, levels: Sequence[float] | None = None, before: Windows | None = None
+    ) -> pd.DataFrame:
+        """The forecast table of windows, calibrated if calibration was learnt, after what came of those `before`."""
+        if self.fitted.calibration is None:
+            return self.forecast(windows, levels)
+        tables = [self.forecast(x) for x in (before, windows) if x is not None and len(x)]
+        table = self.calibrated(pd.concat(tables, ignore_index=True), windows.panel).tail(len(tables[-1]))
+        table = table.reset_index(drop=True)
+        return table if levels is None else at_levels(table, levels)
+
+    def calibrated(self, table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+        """A forecast table with its quantiles moved as calibration has learnt, within the bounds of the data."""
+        fitted, data = self.fitted, self.fitted.config["data"]
+        assert fitted.calibration is not None
+        return fitted.calibration.calibrated(table, divisors(panel, fitted.statistics)[0], data["min"], data["max"])
 
     def forecast(self, windows: Windows, levels: Sequence[float] | None = None) -> pd.DataFrame:
         """The forecast table of windows."""
