@@ -201,7 +201,7 @@ class Forecaster:
             )
 
         table = phased(self.ahead(panel))
-        seed = fitted.config["seed"] if seed is None else seed
+        seed = int(fitted.config["seed"] if seed is None else seed)
         return path.paths(table, phased(history(panel)), n, seed, data["min"], data["max"])
 
     def backtest(

@@ -20,7 +20,7 @@ that probability. Learnt for each group: step or hour, of one series or of all.
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -83,13 +83,12 @@ class Calibration:
         sign, place, _ = plan(self.levels, self.symmetric)
         values = bases(table, self.around, self.levels) + sign * offsets[:, place] * deviation[:, None]
         point, levels = table["point"].to_numpy("float64"), np.array(self.levels)
-        middle = np.flatnonzero(levels == 0.5)
-        if len(middle) and not self.symmetric:
-            point = values[:, middle[0]]
+        middle = values[:, levels == 0.5] if 0.5 in self.levels else point[:, None]
+        if 0.5 in self.levels and not self.symmetric:
+            point = middle[:, 0]
         upper, lower = levels > 0.5, levels < 0.5  # outwards from the middle: no level holds less often by that
-        values[:, levels == 0.5] = point[:, None]
-        values[:, upper] = np.maximum.accumulate(np.maximum(values[:, upper], point[:, None]), 1)
-        values[:, lower] = np.minimum.accumulate(np.minimum(values[:, lower], point[:, None])[:, ::-1], 1)[:, ::-1]
+        values[:, upper] = np.maximum.accumulate(np.maximum(values[:, upper], middle), 1)
+        values[:, lower] = np.minimum.accumulate(np.minimum(values[:, lower], middle)[:, ::-1], 1)[:, ::-1]
         columns = {"point": point} | {f"q{level:g}": x for level, x in zip(levels, values.T, strict=True)}
         return table.assign(**{name: np.clip(x, low, high) for name, x in columns.items()})
 
@@ -100,7 +99,7 @@ class Calibration:
 
     def followed(self, table: pd.DataFrame, group: np.ndarray, deviation: np.ndarray) -> np.ndarray:
         """The offsets of each row [row score], cutoff by cutoff."""
-        scores, sizes = self.scored(table, deviation)
+        scores, sizes = scored(table, deviation, self.around, self.levels, self.symmetric)
         times = pd.factorize(pd.concat([table["ds"], table["cutoff"]]), sort=True)[0]
         known, cutoff = times[: len(table)], times[len(table) :]
         seen = np.flatnonzero(table["y"].notna())
@@ -135,14 +134,6 @@ class Calibration:
         error = total[there] / count[there, None] - (1 - coverage)
         offsets[there] += self.rate * units[there, None] * error
 
-    def scored(self, table: pd.DataFrame, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Scores [row score] and absolute errors [row], in deviations; NaN where y was not observed."""
-        sign, place, coverage = plan(self.levels, self.symmetric)
-        y = table["y"].to_numpy("float64")
-        missed = sign * (y[:, None] - bases(table, self.around, self.levels)) / deviation[:, None]
-        scores = np.stack([missed[:, place == k].max(1) for k in range(len(coverage))], 1)
-        return scores, np.abs(y - table["point"].to_numpy("float64")) / deviation
-
 
 def learnt(
     table: pd.DataFrame,
@@ -162,37 +153,41 @@ def learnt(
     """
     table = checked(table)
     table = table[table["y"].notna()].reset_index(drop=True)
-    group, groups = keys(table, by, pooled).factorize()
-    blank = Calibration(
-        around,
-        tuple(levels_of(table) or levels),
-        by,
-        pooled,
-        symmetric,
-        rate,
-        tuple(groups.tolist()),
-        np.empty(0),
-        np.empty(0),
-    )
-    scores, sizes = blank.scored(table, deviations(table, scale))
-    _, _, coverage = plan(blank.levels, symmetric)
+    levels = tuple(levels_of(table) or levels)
+    index = keys(table, by, pooled)
+    group, _ = index.factorize()
+    groups = tuple(zip(*(index.unique().get_level_values(i).tolist() for i in (0, 1)), strict=True))
+    scores, sizes = scored(table, deviations(table, scale), around, levels, symmetric)
+    _, _, coverage = plan(levels, symmetric)
     whole, each = ranked(scores, np.zeros_like(group), 1, coverage), ranked(scores, group, len(groups), coverage)
     if np.isinf(whole).any():
         raise Refusal(
-            f"{len(table)} observed rows are too few to calibrate levels {list(blank.levels)}, the outermost of which "
+            f"{len(table)} observed rows are too few to calibrate levels {list(levels)}, the outermost of which "
             f"needs {math.ceil(coverage.max() / (1 - coverage.max()))}: use more validation data, or fewer levels",
             "too-short",
         )
     few = np.isinf(each).any(1)
     if few.any():
-        series, number = groups.tolist()[int(few.argmax())]
+        series, number = groups[int(few.argmax())]
         log.warning(
             "calibration: %d of %d groups have too few rows for a level and take those of all (the first: %s)",
             few.sum(), len(groups), " ".join(map(str, filter(None, (series, by and f"{by} {number}")))),
         )  # fmt: skip
     size = np.bincount(group, sizes) / np.bincount(group)
     offsets = np.concatenate([whole, np.where(np.isinf(each), whole, each)])
-    return replace(blank, offsets=offsets, units=np.concatenate([[sizes.mean()], size]))
+    units = np.concatenate([[sizes.mean()], size])
+    return Calibration(around, levels, by, pooled, symmetric, rate, groups, offsets, units)
+
+
+def scored(
+    table: pd.DataFrame, deviation: np.ndarray, around: Around, levels: Sequence[float], symmetric: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores [row score] and absolute errors [row], in deviations; NaN where y was not observed."""
+    sign, place, coverage = plan(levels, symmetric)
+    y = table["y"].to_numpy("float64")
+    missed = sign * (y[:, None] - bases(table, around, levels)) / deviation[:, None]
+    scores = np.stack([missed[:, place == k].max(1) for k in range(len(coverage))], 1)
+    return scores, np.abs(y - table["point"].to_numpy("float64")) / deviation
 
 
 def ranked(scores: np.ndarray, group: np.ndarray, groups: int, coverage: np.ndarray) -> np.ndarray:
@@ -248,4 +243,10 @@ def keys(table: pd.DataFrame, by: By, pooled: bool) -> pd.MultiIndex:
 
 def deviations(table: pd.DataFrame, scale: Mapping[str, float] | None) -> np.ndarray:
     """The unit of each row's scores."""
-    return np.ones(len(table)) if scale is None else by_series(table, scale)
+    if scale is None:
+        return np.ones(len(table))
+    found = by_series(table, scale)
+    if np.isnan(found).any():
+        name = table["unique_id"].iloc[int(np.isnan(found).argmax())]
+        raise Refusal(f"series '{name}' has forecasts, but no standard deviation to calibrate them in", "no-column")
+    return found

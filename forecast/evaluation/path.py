@@ -34,7 +34,9 @@ def paths(
     hour) that both tables hold. If there are more than n, n are drawn, at the same times for all series that have them,
     so that paths of several series belong together; if there are fewer, each is taken as often as the others, and
     equal ranks are dealt by chance. The random numbers of a forecast depend on the seed alone. For tails beyond the
-    outermost levels see `quantile.inverse`; no sample is below `low` or above `high`. Raises Refusal if there are no two quantiles, or no two past trajectories.
+    outermost levels see `quantile.inverse`; no sample is below `low` or above `high`.
+
+    Raises Refusal if there are no two quantiles, or no two past trajectories.
     """
     for (name, columns), given in zip(NEEDED.items(), (table, history), strict=True):
         for column in columns:
