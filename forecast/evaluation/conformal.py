@@ -21,6 +21,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -155,7 +156,7 @@ def learnt(
     table = table[table["y"].notna()].reset_index(drop=True)
     levels = tuple(levels_of(table) or levels)
     index = keys(table, by, pooled)
-    group, _ = index.factorize()
+    group = index.unique().get_indexer(index)
     groups = tuple(zip(*(index.unique().get_level_values(i).tolist() for i in (0, 1)), strict=True))
     scores, sizes = scored(table, deviations(table, scale), around, levels, symmetric)
     _, _, coverage = plan(levels, symmetric)
@@ -180,7 +181,7 @@ def learnt(
 
 
 def scored(
-    table: pd.DataFrame, deviation: np.ndarray, around: Around, levels: Sequence[float], symmetric: bool
+    table: pd.DataFrame, deviation: np.ndarray, around: Around, levels: tuple[float, ...], symmetric: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores [row score] and absolute errors [row], in deviations; NaN where y was not observed."""
     sign, place, coverage = plan(levels, symmetric)
@@ -195,11 +196,18 @@ def ranked(scores: np.ndarray, group: np.ndarray, groups: int, coverage: np.ndar
     count = np.bincount(group, minlength=groups)
     rank = np.ceil(np.round((count[:, None] + 1) * coverage, 9)).astype("int64").clip(1)  # 0.9 - 0.1 is above 0.8
     place = np.cumsum(count)[:, None] - count[:, None] + np.minimum(rank, count[:, None]) - 1
-    ordered = np.stack([x[np.lexsort((x, group))] for x in scores.T], 1)
+    ordered = np.stack([x[order(x, group.astype(np.min_scalar_type(groups)))] for x in scores.T], 1)
     return np.where(rank <= count[:, None], np.take_along_axis(ordered, place, 0), np.inf)
 
 
-def plan(levels: Sequence[float], symmetric: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def order(scores: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Rows by group, then score; groups that are small numbers are sorted without comparing (lexsort takes longer)."""
+    ascending = np.argsort(scores)
+    return ascending[np.argsort(group[ascending], kind="stable")]
+
+
+@cache
+def plan(levels: tuple[float, ...], symmetric: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How levels move: their sign [level] (0: not at all), their score [level], and how often each holds [score]."""
     known = np.array(levels)
     sign = np.where(known < 0.5, -1.0, 1.0)
