@@ -136,10 +136,11 @@ finite = st.floats(-1e6, 1e6)
 def test_quantiles_never_cross_and_stay_within_bounds(values, around, symmetric, rate, by):
     y, point, spread = np.array(values)[:, :, None].transpose(1, 0, 2)[:, None]
     made = table(y, point, np.abs(spread))
-    given = {**USUAL, "around": around, "symmetric": symmetric, "rate": rate, "by": by, "levels": (0.25, 0.5, 0.75)}
-    kept = made.drop(columns=["q0.05", "q0.1", "q0.9", "q0.95"])
+    given = {**USUAL, "around": around, "symmetric": symmetric, "rate": rate, "by": by, "levels": LEVELS[1:-1]}
+    kept = made.drop(columns=["q0.05", "q0.95"])
     found = learnt(kept, **given).calibrated(kept, low=-5e5, high=4e5)
-    quantiles = found[["q0.25", "q0.5", "q0.75"]].to_numpy()
+    quantiles = found.filter(regex="^q").to_numpy()
+    assert quantiles.shape[1] == 5
     assert (np.diff(quantiles) >= 0).all() and quantiles.min() >= -5e5 and quantiles.max() <= 4e5
     if symmetric:
         assert (found["point"] == kept["point"].clip(-5e5, 4e5)).all()
@@ -309,6 +310,13 @@ def test_a_series_without_a_deviation_is_refused():
     made = table(drawn(27, 2, 60, 1))
     with pytest.raises(Refusal, match="'s1'"):
         learnt(made, {"s0": 1.0}, **USUAL)
+
+
+def test_a_pair_that_binary_numbers_miss_has_its_rank():
+    """0.65 - 0.35 is above 0.3 in binary; of 9 scores its rank is 3."""
+    _, _, coverage = conformal.plan((0.35, 0.65), True)
+    assert coverage[0] > 0.3 and math.ceil(10 * coverage[0]) == 4
+    assert conformal.ranked(np.arange(9.0)[:, None], np.zeros(9, int), 1, coverage)[0, 0] == 2
 
 
 def test_a_level_without_a_partner_is_calibrated_alone():
