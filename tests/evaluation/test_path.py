@@ -115,6 +115,13 @@ def test_the_seed_alone_decides():
     pd.testing.assert_frame_equal(paths(table[alone], past, 40, 3), first[alone], check_exact=True)
 
 
+def test_trajectories_begin_at_the_phase_of_the_forecast():
+    """Whatever its number is: counted from another hour, the same days are found."""
+    table, past = forecasts((40,)), history()
+    other = (x.assign(phase=(x["phase"] + 5) % HORIZON) for x in (table, past))
+    pd.testing.assert_frame_equal(paths(*other, 30, 1), paths(table, past, 30, 1), check_exact=True)
+
+
 def test_days_with_a_hole_are_no_past():
     past = history(series=1)
     holes = past.assign(y=past["y"].mask((past["ds"].dt.day_of_year % 2 == 0) & (past["ds"].dt.hour == 5)))
