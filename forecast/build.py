@@ -5,7 +5,7 @@ point (`[project.entry-points."forecast.backbone"]`): what pip installed is trus
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -16,6 +16,8 @@ from forecast.backbone.base import Stack
 from forecast.contract import Layer, Normalizer, Scaling, Shape
 from forecast.error import Refusal, nearest
 from forecast.evaluation.baseline import chosen
+from forecast.evaluation.conformal import Calibration, learnt
+from forecast.head._law import ascending
 from forecast.head.base import Head
 from forecast.model.base import Model, Parts
 from forecast.setting import built, fits, verify, wanted, whole
@@ -41,6 +43,7 @@ SUPPORTS = {
     "positive": ("numbers above 0, to be scaled only", "data.scaler=none or capacity, and normalizer=none or mean"),
     "count": ("whole numbers, to be left as they are", "data.scaler=none and normalizer=none"),
 }
+CALIBRATIONS = ("split", "cqr", "online")  # what conformal.learnt does, with other numbers
 VALUES = ("autoregressive",)  # models that learn from every value and forecast along paths of them
 ABOVE_ZERO = ("season", "train_window", "half_life", "header")
 POSITIVE = ("context", "horizon", "stride", "batch_size")
@@ -107,7 +110,9 @@ def check(config: Mapping[str, Any]) -> None:
         raise Refusal(f"data.latitude={data['latitude']}: expected degrees between -90 and 90", "config")
     if None not in (data["min"], data["max"]) and data["min"] >= data["max"]:
         raise Refusal(f"data.min={data['min']} is not below data.max={data['max']}", "config")
-    told(config, part("head", config["head"]))
+    head = part("head", config["head"])
+    told(config, head)
+    calibration(config["calibrate"], head)
 
 
 def told(config: Mapping[str, Any], head: Head) -> None:
@@ -142,6 +147,25 @@ def without_targets(node: Any, path: str) -> None:
         if key == "_target_":
             raise Refusal(f"{path}{key}={value}: a part is named by its file, never by an import path", "config")
         without_targets(value, f"{path}{key}.")
+
+
+def calibration(config: Mapping[str, Any], head: Head) -> Callable[..., Calibration] | None:
+    """What learns a calibration from a forecast table and the deviation of each series; None for calibrate=none.
+
+    Raises Refusal for settings that are unknown or can't be right, and for a head whose forecasts can't be calibrated.
+    """
+    if not isinstance(config, Mapping) or config.get("name") not in ("none", *CALIBRATIONS):
+        raise Refusal(f"calibrate={config}: expected one of none, {', '.join(CALIBRATIONS)}", "part")
+    if dict(config) == {"name": "none"}:
+        return None
+    learn = training.chosen("calibrate", config, dict.fromkeys(CALIBRATIONS, learnt))
+    if config["rate"] is not None and not 0 < config["rate"] < 1:
+        raise Refusal(f"calibrate.rate={config['rate']}: expected null or a share between 0 and 1", "config")
+    ascending(config["levels"], "calibrate.levels")
+    if head.classes or (config["around"] == "quantiles" and not head.levels):
+        remedy = "use calibrate=none" if head.classes else "use calibrate=split, or calibrate.around=point"
+        raise Refusal(f"calibrate={config['name']}: this head has no quantiles to calibrate; {remedy}", "config")
+    return learn
 
 
 def title(config: Mapping[str, Any]) -> str:

@@ -18,8 +18,10 @@ from forecast.data.panel import Panel
 from forecast.data.scaler import Statistics
 from forecast.data.windows import Windows
 from forecast.error import Refusal
+from forecast.evaluation.conformal import Calibration
+from forecast.evaluation.quantile import at_levels
 from forecast.model.base import Model
-from forecast.recipe import AT_ONCE, classed
+from forecast.recipe import AT_ONCE, classed, divisors, origin_window
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Fitted:
     model: Model
     record: dict[str, Any]
     panel: Panel | None = None
+    calibration: Calibration | None = None
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -59,6 +62,29 @@ class Fitted:
         data = self.config["data"]
         labels = {"oracle": data["oracle"], "split by series": data["split_each"]}
         return build.title(self.config) + "".join(f" ({label})" for label, there in labels.items() if there)
+
+    def since(self, panel: Panel) -> Windows:
+        """The windows whose targets came to be known after the validation part: what calibration learns from online."""
+        window = origin_window(self.config, panel.layout.clock, self.statistics.season)
+        begin = torch.as_tensor(self.borders_of(panel)[1])
+        return Windows.between(panel, window, begin, (panel.first + panel.lengths).max())
+
+    def issued(
+        self, windows: Windows, levels: Sequence[float] | None = None, before: Windows | None = None
+    ) -> pd.DataFrame:
+        """The forecast table of windows, calibrated if calibration was learnt, after what came of those `before`."""
+        if self.calibration is None:
+            return self.forecast(windows, levels)
+        tables = [self.forecast(x) for x in (before, windows) if x is not None and len(x)]
+        table = self.calibrated(pd.concat(tables, ignore_index=True), windows.panel).tail(len(tables[-1]))
+        table = table.reset_index(drop=True)
+        return table if levels is None else at_levels(table, levels)
+
+    def calibrated(self, table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+        """A forecast table with its quantiles moved as calibration has learnt, within the bounds of the data."""
+        data = self.config["data"]
+        assert self.calibration is not None
+        return self.calibration.calibrated(table, divisors(panel, self.statistics)[0], data["min"], data["max"])
 
     def forecast(self, windows: Windows, levels: Sequence[float] | None = None) -> pd.DataFrame:
         """The forecast table of windows."""
@@ -91,6 +117,7 @@ class Fitted:
             "borders": borders,
             "shape": asdict(self.model.shape),
             "record": self.record,
+            "calibration": None if self.calibration is None else self.calibration.plain(),
         }
         artifact.save(folder, self.model.state_dict(), document)
 
@@ -104,6 +131,8 @@ class Fitted:
             model = build.model(document["config"], shape, statistics.scaling)
             model.load_state_dict(weights)
             train, val, test = (np.array(x) if isinstance(x, list) else x for x in document["borders"])
-            return cls(document["config"], layout, statistics, (train, val, test), model, document["record"])
+            found, record = document.get("calibration"), document["record"]
+            calibration = None if found is None else Calibration.of(found)
+            return cls(document["config"], layout, statistics, (train, val, test), model, record, None, calibration)
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise Refusal(f"{folder} holds a damaged forecaster: {error!r}", "damaged") from error

@@ -147,7 +147,7 @@ def one(
     borders, settings = (cutoff + 1 - (val - train), cutoff + 1, last), plan.settings_of_fold()
     panel, statistics = prepared(settings, plan.grid, borders)
     fitted = learn(settings, panel, statistics, borders, plan.grid.source, weights=weights)
-    table = fitted.forecast(Windows(panel, window, starts), plan.levels)
+    table = fitted.issued(Windows(panel, window, starts), plan.levels)
     if plan.refit.warm:
         artifact.write(plan.file(number, "safetensors"), save(fitted.model.state_dict()))
     artifact.write(plan.file(number), table.to_csv(index=False))

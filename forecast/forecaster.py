@@ -13,12 +13,14 @@ from forecast import build, config, recipe
 from forecast.data import grid as grids
 from forecast.data import panel as panels
 from forecast.data import reader, table
+from forecast.data.forecasts import history
 from forecast.data.grid import Grid
 from forecast.data.lines import find
 from forecast.data.module import SeriesDataModule
 from forecast.data.panel import Panel
 from forecast.data.windows import Windows
 from forecast.error import Refusal
+from forecast.evaluation import path
 from forecast.evaluation.baseline import chosen
 from forecast.evaluation.metrics import compared
 from forecast.fitted import Fitted
@@ -123,12 +125,38 @@ class Forecaster:
         data). Known covariates must reach over the horizon. Returns the forecast table, in data units; of labelled
         series, whose labels are not looked at, that of the labels.
         """
-        fitted, panel = self.fitted, self.panel(None if frame is None else self.grid(frame))
+        return self.ahead(self.panel(None if frame is None else self.grid(frame)), levels)
+
+    def ahead(self, panel: Panel, levels: Sequence[float] | None = None) -> pd.DataFrame:
+        """The forecast table of what follows the last observed row of each series of a panel."""
+        fitted = self.fitted
         if fitted.config["data"]["label"]:
             panel = replace(panel, lengths=panel.lengths.clamp(max=fitted.config["context"]))
         windows = Windows.latest(panel, window_of(fitted.config, panel.layout.clock))
         windows.check_future()
-        return self.fitted.forecast(windows, levels)
+        online = fitted.calibration is not None and fitted.calibration.rate is not None
+        return fitted.issued(windows, levels, fitted.since(panel) if online else None)
+
+    def paths(self, frame: Frame | None = None, *, n: int = 100, seed: int | None = None) -> pd.DataFrame:
+        """Joint paths of what `predict` forecasts: `unique_id, ds, cutoff, sample_0 ...`, in data units.
+
+        Each step's samples have its forecast's quantiles; which belong together is learnt from `frame`'s past, from
+        trajectories at the same phase of the season (see evaluation.path). `seed` None means the configuration's.
+        """
+        if not isinstance(n, int) or n < 1:
+            raise Refusal(f"n={n}: expected a whole number of paths, of at least 1", "config")
+        fitted, data = self.fitted, self.fitted.config["data"]
+        panel = self.panel(None if frame is None else self.grid(frame))
+
+        def phased(table: pd.DataFrame) -> pd.DataFrame:
+            clock = panel.layout.clock
+            return table.assign(
+                phase=clock.steps(clock.ordinals(pd.DatetimeIndex(table["ds"]))) % fitted.statistics.season
+            )
+
+        table = phased(self.ahead(panel))
+        seed = int(fitted.config["seed"] if seed is None else seed)
+        return path.paths(table, phased(history(panel)), n, seed, data["min"], data["max"])
 
     def backtest(
         self,
@@ -160,7 +188,7 @@ class Forecaster:
         """The forecast table of windows of the test part, by the fitted model or by those that `refit` learns."""
         fitted = self.fitted
         if refit is None or grid is None:
-            return fitted.forecast(windows, levels)
+            return fitted.issued(windows, levels)
         with tempfile.TemporaryDirectory() as scratch:
             kept = Path(scratch if folder is None else folder)
             levels = None if levels is None else tuple(levels)
@@ -185,6 +213,8 @@ class Forecaster:
         windows = self.origins(panel, stride)
         name = self.name if refit is None else f"{self.name} ({refit.name})"
         forecasts = {name: self.rolling(grid, windows, None, refit, folder)}
+        if fitted.calibration is not None and refit is None:
+            forecasts[f"{name} (uncalibrated)"] = fitted.forecast(windows)
         if not fitted.config["data"]["label"]:
             names = chosen(fitted.config["baselines"] if baselines is None else baselines)
             free = replace(windows.window, anchor=None, stride=1)

@@ -4,6 +4,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -23,7 +24,7 @@ from forecast.data.store import stored
 from forecast.error import Refusal
 from forecast.fitted import Fitted
 from forecast.model.base import Model
-from forecast.recipe import AT_ONCE, datamodule, shape_of
+from forecast.recipe import AT_ONCE, calibrating, datamodule, divisors, shape_of
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ def learn(
     """
     started = perf_counter()
     module = datamodule(settings, panel, borders)
+    calibrate = build.calibration(settings["calibrate"], build.part("head", settings["head"]))
+    judging = None if calibrate is None else calibrating(settings, panel, borders, statistics.season)
     with torch.random.fork_rng(), checkpoints(folder) as kept:
         torch.manual_seed(settings["seed"])
         model = build.model(settings, shape_of(panel, statistics, settings), statistics.scaling)
@@ -82,7 +85,10 @@ def learn(
             "frequency": panel.layout.clock.freq,
         },
     }
-    return Fitted(dict(settings), panel.layout, statistics, borders, model, record, panel)
+    fitted = Fitted(dict(settings), panel.layout, statistics, borders, model, record, panel)
+    if calibrate is None or judging is None:
+        return fitted
+    return replace(fitted, calibration=calibrate(fitted.forecast(judging), divisors(panel, statistics)[0]))
 
 
 def begin(model: Model, weights: Mapping[str, Tensor]) -> None:

@@ -1,6 +1,7 @@
 """The data recipe: configuration and files -> table, grid, windows, shape, and the baselines of any windows."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 Frame = pd.DataFrame | Path | str
 AT_ONCE = 256  # windows forecast in one batch
+ENOUGH = 1 << 21  # rows of forecasts that calibration learns from
 
 
 def window_of(settings: Mapping[str, Any], clock: Clock) -> Window:
@@ -54,6 +56,20 @@ def origin_window(settings: Mapping[str, Any], clock: Clock, season: int, stride
     window = window_of(settings, clock)
     stride = stride or settings["test_stride"] or window.horizon
     return replace(window, stride=stride, context=max(window.context, season))
+
+
+def calibrating(settings: Mapping[str, Any], panel: Panel, borders: Borders, season: int) -> Windows:
+    """The windows of the validation part that calibration learns from: what came of them is known at the first test.
+
+    Of very many only every so many-th, at all phases of the season.
+    """
+    train, val, test = borders
+    window = replace(window_of(settings, panel.layout.clock), stride=1)
+    found = SeriesDataModule.cut(panel, window, (train, val - window.gap, test), "val")
+    every = math.ceil(len(found) * window.horizon * panel.y.shape[1] / ENOUGH)
+    while math.gcd(every, season) > 1:
+        every += 1
+    return Windows(panel, window, found.starts[::every])
 
 
 def datamodule(settings: Mapping[str, Any], panel: Panel, borders: Borders) -> SeriesDataModule:

@@ -8,7 +8,8 @@ import pandas as pd
 from forecast.board.figure import HOLE, successive
 from forecast.board.leaderboard import Group, losses
 from forecast.board.runs import KEYS, Run
-from forecast.evaluation.metrics import classes_of, confusion, levels_of
+from forecast.evaluation.classes import confusion
+from forecast.evaluation.table import classes_of, levels_of
 
 SERIES, ROWS = 20, 4000  # at most so many series, and so many rows of all of them together
 DIGITS = 5

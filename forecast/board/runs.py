@@ -13,7 +13,8 @@ import pandas as pd
 
 from forecast.data.column import EXACT
 from forecast.error import Refusal
-from forecast.evaluation.metrics import checked, classes_of, error_of, levels_of, scores
+from forecast.evaluation.metrics import checked, classes_of, error_of, scores
+from forecast.evaluation.table import levels_of
 
 MANIFEST, CONFIG, SCORES, TABLE = FILES = ("manifest.json", "config.yaml", "scores.csv", "forecast.csv")
 KEYS = ["unique_id", "ds", "cutoff"]

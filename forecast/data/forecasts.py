@@ -1,4 +1,4 @@
-"""Forecast arrays -> the forecast table: the one result type of the framework."""
+"""Forecast arrays -> the forecast table: the one result type of the framework; and what was before it."""
 
 from collections.abc import Sequence
 
@@ -52,3 +52,15 @@ def tabulate(
     if counts is None or counts.all():
         return table
     return table[rows(np.broadcast_to(counts[..., None], point.shape)).ravel()].reset_index(drop=True)
+
+
+def history(panel: Panel) -> pd.DataFrame:
+    """Long table `unique_id, ds, y` of a panel's rows up to each series' last observed one; y NaN where missing."""
+    offsets, first, lengths = (x.cpu().numpy() for x in (panel.offsets, panel.first, panel.lengths))
+    series = np.repeat(np.arange(len(lengths)), lengths)
+    since = np.arange(len(series)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    rows, channels = offsets[series] + since, panel.y.shape[1]
+    y = np.where(panel.observed.cpu().numpy()[rows], panel.y.cpu().numpy()[rows], np.nan)
+    labels = (series * channels + np.arange(channels)[:, None]).ravel()
+    stamps = panel.layout.clock.stamps(np.tile(first[series] + since, channels))
+    return pd.DataFrame({"unique_id": np.array(panel.labels, dtype=object)[labels], "ds": stamps, "y": y.T.ravel()})

@@ -10,11 +10,11 @@ from forecast.error import Refusal
 from forecast.head.base import Levels
 
 
-def ascending(levels: Sequence[float]) -> tuple[float, ...]:
+def ascending(levels: Sequence[float], key: str = "head.levels") -> tuple[float, ...]:
     """The levels of a configuration, refused unless they ascend (in float32, too) between 0 and 1."""
     known = torch.tensor(list(levels))
     if not len(levels) or not (known.diff() > 0).all() or not 0 < levels[0] <= levels[-1] < 1:
-        raise Refusal(f"head.levels={list(levels)}: expected ascending levels between 0 and 1", "config")
+        raise Refusal(f"{key}={list(levels)}: expected ascending levels between 0 and 1", "config")
     return tuple(levels)
 
 

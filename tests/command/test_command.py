@@ -119,10 +119,12 @@ def test_predict_and_backtest_of_a_run(forecast, csv):
     assert set(np.diff(np.unique(table["cutoff"])) / np.timedelta64(1, "h")) == {5.0}
     newer = panel(series=1, rows=450, freq="h", seed=1)[["ds", "y"]]
     newer.to_csv("newer.csv", index=False)
-    code, out, _ = forecast("predict", f"run={run}", "data.path=newer.csv", "levels=[0.25,0.5]")
+    code, out, _ = forecast("predict", f"run={run}", "data.path=newer.csv", "levels=[0.25,0.5]", "paths=3")
     assert code == 0
     assert f"{newer['ds'].max()}" in out
     assert "q0.25" in out
+    (paths,) = [pd.read_csv(path) for path in run.glob("predict/*/paths.csv")]
+    assert list(paths.columns[3:]) == ["sample_0", "sample_1", "sample_2"] and len(paths) == 12
 
 
 def test_a_backtest_repeats_the_scores_of_its_run(forecast, csv):
