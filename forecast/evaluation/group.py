@@ -50,7 +50,7 @@ def times(ds: pd.Series, local: bool = False) -> pd.DatetimeIndex:
         if pd.api.types.is_numeric_dtype(ds):
             raise ValueError(f"{texts[0]} is a number")
         texts = texts.str.replace(OFFSET, "", regex=True) if local else texts
-        return pd.DatetimeIndex(pd.to_datetime(texts, format="ISO8601", utc=not local)).take(each)
+        return pd.DatetimeIndex(pd.to_datetime(texts, format="ISO8601", utc=True)).take(each)
     except ValueError as error:
         raise Refusal(
             f"'ds' of the forecast table is not a time such as 2024-05-31 13:00: {error}", "bad-time"

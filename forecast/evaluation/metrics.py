@@ -107,9 +107,8 @@ def compared(
     """Scores of several forecasts of the same rows: model, metric, value; relative to that of `reference` if there."""
     every = {name: scores(table, scale, naive_error, naive_square) for name, table in tables.items()}
     if reference in every:
-        against = dict(every[reference])
         for result in every.values():
-            result |= relative(result, against)
+            result |= relative(result, every[reference])
     rows = [(name, metric, value) for name, result in every.items() for metric, value in result.items()]
     return pd.DataFrame(rows, columns=["model", "metric", "value"])
 

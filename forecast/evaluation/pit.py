@@ -31,7 +31,7 @@ def histogram(table: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
     """
     low, high = spans(checked(table))
     low, high = low[~np.isnan(low)], high[~np.isnan(high)]
-    edges = np.linspace(0, 1, bins + 1)
+    edges = np.linspace(0, 1, bins + 1).round(12)  # 0.3 is the level 0.3
     wide, level = high > low, np.zeros(bins + 1)
     for i, edge in enumerate(edges[1:-1], 1):
         inside = np.divide(edge - low, high - low, out=np.sign(edge - low) / 2 + 0.5, where=wide)
