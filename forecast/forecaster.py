@@ -126,7 +126,14 @@ class Forecaster:
         with torch.random.fork_rng(), checkpoints(folder) as kept:
             torch.manual_seed(settings["seed"])
             model = build.model(settings, shape_of(panel, statistics, settings), statistics.scaling)
-            trainer = training.trainer(settings, kept, None if folder is None else Path(folder))
+            watched = self.of(settings)
+            watched.fitted_ = Fitted(settings, panel.layout, statistics, borders, model, {}, panel)
+            trainer = training.trainer(
+                settings,
+                kept,
+                None if folder is None else Path(folder),
+                lambda count: watched.forecast(module.windows["val"].some(count)),
+            )
             try:
                 trainer.fit(model, datamodule=module)
             except MisconfigurationException as error:
@@ -239,8 +246,7 @@ class Forecaster:
         """The forecast table of windows."""
         model, gap, data = self.fitted.model.eval(), windows.window.gap, self.fitted.config["data"]
         levels = sorted(model.head.levels if levels is None else levels)
-        window = replace(windows.window, context=model.shape.context)  # origins may have a longer one
-        windows = Windows(windows.panel, window, windows.starts + windows.window.context - window.context)
+        windows = windows.seeing(model.shape.context)  # origins may have a longer one
         results = []
         with torch.inference_mode():
             for batch in windows.to(model.device).batches(AT_ONCE):

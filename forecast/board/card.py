@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import HOURLY, MINUTELY, SECONDLY, AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
-from forecast.board.figure import ACTUAL, FORECAST, tint, utc
+from forecast.board.figure import ACTUAL, FORECAST, dressed, tint, utc
 
 MISSING = "#c0392b"
 POINTS, BUCKETS = 3000, 700  # a line of more points is drawn as the range and the mean of about so many stretches
@@ -202,11 +202,3 @@ def profile(axes: Axes, rows: pd.DataFrame, name: str) -> None:
         axes.set_xticks([24 * i for i in range(days)], WEEKDAYS[:days])
     else:
         axes.set_xticks(range(12), MONTHS)
-
-
-def dressed(axes: Axes) -> None:
-    axes.margins(x=0.01)
-    axes.tick_params(labelsize=9)
-    axes.set_axisbelow(True)
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
-    axes.spines[["top", "right"]].set_visible(False)

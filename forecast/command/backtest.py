@@ -5,9 +5,12 @@ from typing import Any
 
 
 def main(config: dict[str, Any], folder: Path | None) -> float:
-    """Writes forecast.csv, scores.csv and forecast.png into a folder of the run; returns the MAE."""
+    """Writes forecast.csv, scores.csv, forecast.png, errors.png and calibration.png into a folder of the run.
+
+    Returns the MAE.
+    """
     from forecast import artifact
-    from forecast.board import figure
+    from forecast.board import figure, sheet
     from forecast.board.summary import summary
     from forecast.error import Refusal
     from forecast.forecaster import Forecaster
@@ -22,6 +25,7 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
     with claimed(Path(config["folder"] or Path(config["run"]) / "backtest" / stamp()), folder) as out:
         artifact.write(out / "forecast.csv", table.to_csv(index=False))
         artifact.write(out / "scores.csv", judged.scores.to_csv(index=False))
-        artifact.write(out / "forecast.png", figure.png(figure.fan(table, f"{forecaster.name}: backtest")))
+        for file, drawn in sheet.sheets(judged.forecasts, f"{forecaster.name}: backtest").items():
+            artifact.write(out / f"{file}.png", figure.png(drawn))
     print(f"{summary(judged.scores)}\n{len(table)} rows in {out / 'forecast.csv'}\nrun: {config['run']}")
     return float(judged.scores["value"].iloc[0])

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float32, Float64, Int64
@@ -209,6 +210,17 @@ class Windows:
             absent = {name: x.new_empty((b, *x.shape[1:])) for name, x in self.absent.items()}
             self.constants[b] = {**absent, "weight": ones}
         return self.constants[b]
+
+    def some(self, count: int) -> "Windows":
+        """At most `count` of them, spread evenly back from the last one; of a series none overlaps another's target."""
+        apart = 1 if self.window.anchor else max(1, self.window.horizon // self.window.stride)
+        step = apart * -(-len(self) // (apart * count))
+        return Windows(self.panel, self.window, self.starts[(len(self) - 1) % step :: step].contiguous())
+
+    def seeing(self, context: int) -> "Windows":
+        """The same forecasts after a shorter context."""
+        later = self.window.context - context
+        return Windows(self.panel, replace(self.window, context=context), self.starts + later, self.weights)
 
     def to(self, device: torch.device) -> "Windows":
         weights = None if self.weights is None else self.weights.to(device)

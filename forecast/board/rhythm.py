@@ -1,0 +1,41 @@
+"""The rhythm of a forecast table: how long its step is, and how many steps make what people count in."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+DAY, WEEK, MONTH = (pd.Timedelta(days=n) for n in (1, 7, 30))
+HOLE = 3  # steps without a forecast that are no hole: a weekend of business days
+
+
+class Rhythm(NamedTuple):
+    """`pace` is the length of a step; so many steps make one `unit`, which is a day, a week or a year."""
+
+    pace: pd.Timedelta
+    steps: int
+    unit: str
+
+
+def rhythm(table: pd.DataFrame) -> Rhythm:
+    """Days of shorter steps, weeks of days (five of business days), years of weeks, months and quarters."""
+    pace, local = pace_of(table), wall(table["ds"])
+    if pace < DAY:
+        return Rhythm(pace, round(DAY / pace), "day")
+    if pace < WEEK:
+        return Rhythm(pace, 7 if (local.day_of_week > 4).any() else 5, "week")
+    return Rhythm(pace, 52 * WEEK // pace if round(pace / MONTH) == 0 else max(1, 12 // round(pace / MONTH)), "year")
+
+
+def pace_of(table: pd.DataFrame) -> pd.Timedelta:
+    """The shortest distance of two stamps on the local wall clock, of those forecast and their cutoffs."""
+    stamps = wall(table["ds"]).unique().sort_values()
+    ahead = wall(table["ds"]) - wall(table["cutoff"])
+    every = np.concatenate([np.diff(stamps.asi8), ahead[ahead > pd.Timedelta(0)].as_unit(stamps.unit).asi8])
+    return pd.Timedelta(int(every[every > 0].min()), stamps.unit) if (every > 0).any() else DAY
+
+
+def wall(stamps: pd.Series) -> pd.DatetimeIndex:
+    """Stamps on the local wall clock, without zone."""
+    index = pd.DatetimeIndex(stamps)
+    return index if index.tz is None else index.tz_localize(None)
