@@ -132,7 +132,7 @@ class Forecaster:
                 settings,
                 kept,
                 None if folder is None else Path(folder),
-                lambda count: watched.forecast(module.windows["val"].some(count)),
+                lambda count: watched.forecast(module.windows["val"].recent(count)),
             )
             try:
                 trainer.fit(model, datamodule=module)

@@ -18,7 +18,7 @@ def attention(axes: Axes, weights: np.ndarray, found: Rhythm) -> None:
     marks = np.arange(found.steps, context + 1, found.steps)
     if len(marks):
         each = -(-len(marks) // TICKS)
-        axes.vlines(-marks[marks < context] - 0.5, 0.5, horizon + 0.5, color="#999999", linewidth=0.6, ls=":")
+        axes.vlines(-marks[marks < context] - 0.5, 0.5, horizon + 0.5, color="#aaaaaa", linewidth=0.8, ls=":")
         axes.set_xticks(-marks[each - 1 :: each], [f"{i}" for i in range(each, len(marks) + 1, each)])
         axes.set_xlabel(f"{found.unit}s before the forecast begins")
     else:

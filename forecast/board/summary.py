@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from forecast import terminal
+
 EXPLAINED = {
     "mae": "mean absolute error, in the unit of the data",
     "mse_scaled": "in units of each series' standard deviation",
@@ -29,12 +31,6 @@ def summary(scores: pd.DataFrame) -> str:
         [name, *("" if pd.isna(x) else f"{x:,.4g}" if abs(x) < 9999.5 else f"{x:,.0f}" for x in row)]
         for name, row in zip(wide.index, wide.to_numpy(), strict=True)
     ]
-    rows = [["", *wide.columns], *cells]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        f"{row[0]:<{widths[0]}}"
-        + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
-        for row in rows
-    ]
     words = EXPLAINED | OF_CLASSES
-    return "\n".join(f"{line}   {words.get(row[0], '')}".rstrip() for line, row in zip(lines, rows, strict=True))
+    rows = [["", *wide.columns, ""], *([*row, words.get(row[0], "")] for row in cells)]
+    return terminal.table(rows, notes=(len(rows[0]) - 1,))

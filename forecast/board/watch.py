@@ -9,10 +9,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 
 class Figures(lightning.Callback):
-    """Draws what the model forecasts for some validation windows, and its error by step.
+    """Draws what the model forecasts for about so many of the newest validation windows, and its error by step.
 
     It does so every so many epochs, at least `seconds` apart, and in at most a `share` of the time since training
-    began, so that a run which is quickly done has none. `forecast(n)` makes a forecast table of n windows with y.
+    began, so that a run which is quickly done has none. `forecast(n)` makes the forecast table of n windows, with y.
     """
 
     def __init__(

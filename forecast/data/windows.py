@@ -211,11 +211,15 @@ class Windows:
             self.constants[b] = {**absent, "weight": ones}
         return self.constants[b]
 
-    def some(self, count: int) -> "Windows":
-        """At most `count` of them, spread evenly back from the last one; of a series none overlaps another's target."""
+    def recent(self, count: int) -> "Windows":
+        """About `count` of them: of each series the newest whose targets don't overlap, of too many series some."""
         apart = 1 if self.window.anchor else max(1, self.window.horizon // self.window.stride)
-        step = apart * -(-len(self) // (apart * count))
-        return Windows(self.panel, self.window, self.starts[(len(self) - 1) % step :: step].contiguous())
+        back = torch.searchsorted(self.series, self.series, right=True) - 1
+        back -= torch.arange(len(self), device=back.device)
+        each = max(1, count // len(self.series.unique()))
+        chosen = ((back % apart == 0) & (back < each * apart)).nonzero().flatten()
+        chosen = chosen[:: -(-len(chosen) // max(count, 1))] if each == 1 else chosen
+        return Windows(self.panel, self.window, self.starts[chosen])
 
     def seeing(self, context: int) -> "Windows":
         """The same forecasts after a shorter context."""
