@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.dates import date2num
 
-from forecast.board.figure import ACTUAL, FORECAST, QUIET, dressed, tint, utc, without
-from forecast.board.rhythm import HOLE, Rhythm, rhythm, wall
+from forecast.board.figure import ACTUAL, FORECAST, QUIET, dressed, tint, without
+from forecast.board.rhythm import Rhythm, places, rhythm, wall
 from forecast.evaluation.metrics import classes_of
 
 OTHERS = ("#8a8a8a", "#c8802d", "#4c9a62", "#8d5fb0", "#b94a4a", "#5aa7b5")  # baselines beside the model
@@ -72,8 +71,8 @@ def calendar(axes: Axes, table: pd.DataFrame) -> None:
     else:
         years = range(local.year.min(), local.year.max() + 1)
         rows, columns, names = local.year - years[0], local.month - 1, (years, MONTHS)
-    cells = pd.DataFrame(np.full((len(names[0]), len(names[1])), np.nan))
-    cells = seen["error"].abs().groupby([np.asarray(rows), np.asarray(columns)]).mean().unstack().combine_first(cells)
+    cells = seen["error"].abs().groupby([np.asarray(rows), np.asarray(columns)]).mean().unstack()
+    cells = cells.reindex(index=range(len(names[0])), columns=range(len(names[1])))
     drawn = axes.imshow(cells, cmap=DARKER, aspect="auto", vmin=0, interpolation="nearest")
     axes.set_facecolor("#eeeeee")  # where nothing was forecast
     axes.tick_params(length=0, labelsize=9)
@@ -134,7 +133,7 @@ def correlations(table: pd.DataFrame, most: int) -> tuple[np.ndarray, np.ndarray
     where z are a series' errors less their mean, over their deviation; what is missing makes no pair. Not more lags
     than a quarter of the steps. Source: G. Box, G. Jenkins, "Time series analysis", 1970.
     """
-    z = standardised(judged(table))
+    z = standardised(judged(table), rhythm(table))
     most = min(most, z.shape[1] // 4)
     if not len(z) or not most:
         return np.empty(0), np.empty(0)
@@ -147,25 +146,22 @@ def correlations(table: pd.DataFrame, most: int) -> tuple[np.ndarray, np.ndarray
     return np.divide(sums, pairs, out=np.full(most, np.nan), where=pairs > 0), pairs
 
 
-def standardised(seen: pd.DataFrame) -> np.ndarray:
+def standardised(seen: pd.DataFrame, found: Rhythm) -> np.ndarray:
     """The latest error of each stamp, less the mean of its series and over its deviation [series step], else NaN.
 
-    Series whose errors don't vary are left out. Stamps lie HOLE steps apart at most, or as many steps as are missing.
+    Series whose errors don't vary are left out.
     """
     seen = seen.sort_values("cutoff", kind="stable").drop_duplicates(["unique_id", "ds"], keep="last")
     if len(seen) < 2:
         return np.empty((0, 0))
-    stamps, place = np.unique(date2num(utc(seen["ds"])), return_inverse=True)
-    gaps = np.diff(stamps)
-    jumps = np.rint(gaps / np.median(gaps)) if len(gaps) else gaps
-    step = np.concatenate([[0], np.cumsum(np.where(jumps <= HOLE, 1, jumps))]).astype("int64")
+    place = places(seen["ds"], found)
     series, names = pd.factorize(seen["unique_id"])
     groups = seen["error"].groupby(series)
     deviation = groups.transform("std", ddof=0).to_numpy()
     z = (seen["error"] - groups.transform("mean")).to_numpy() / np.where(deviation > 0, deviation, np.nan)
     z[deviation <= 1e-9 * groups.transform(lambda x: x.abs().max()).to_numpy()] = np.nan
-    table = np.full((len(names), step[-1] + 1), np.nan)
-    table[series, step[place]] = z
+    table = np.full((len(names), place.max() + 1), np.nan)
+    table[series, place] = z
     return table[np.isfinite(table).any(1)]
 
 
@@ -175,7 +171,7 @@ def autocorrelation(axes: Axes, table: pd.DataFrame) -> None:
     r, pairs = correlations(table, min(MOST, (4 if found.unit == "week" else 2) * found.steps))
     if not np.isfinite(r).any():
         return without(axes, "too few errors that vary for an autocorrelation")
-    lags, bound = np.arange(1, len(r) + 1), 1.96 / np.sqrt(np.maximum(pairs, 1))
+    lags, bound = np.arange(1, len(r) + 1), 1.96 / np.sqrt(np.where(pairs > 0, pairs, np.nan))
     axes.fill_between(lags, -bound, bound, color="#e4e4e4", linewidth=0, label="95% of white noise")
     axes.vlines(lags, 0, r, color=FORECAST, linewidth=max(1.0, min(4.0, 150 / len(lags))), label="autocorrelation")
     axes.axhline(0, color=QUIET, linewidth=0.8)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 DAY, WEEK, MONTH = (pd.Timedelta(days=n) for n in (1, 7, 30))
-HOLE = 3  # steps without a forecast that are no hole: a weekend of business days
 
 
 class Rhythm(NamedTuple):
@@ -25,6 +24,18 @@ def rhythm(table: pd.DataFrame) -> Rhythm:
     if pace < WEEK:
         return Rhythm(pace, 7 if (local.day_of_week > 4).any() else 5, "week")
     return Rhythm(pace, 52 * WEEK // pace if round(pace / MONTH) == 0 else max(1, 12 // round(pace / MONTH)), "year")
+
+
+def places(stamps: pd.Series, found: Rhythm) -> np.ndarray:
+    """The number of each stamp, in steps from the first one; what is missing between is counted, weekends of five-day
+    weeks are not."""
+    if (found.steps, found.unit) == (5, "week"):
+        days = wall(stamps).to_numpy().astype("M8[D]")
+        return np.busday_count(days.min(), days)
+    index = pd.DatetimeIndex(stamps)
+    every, number = np.unique((index if index.tz is None else index.tz_convert("UTC")).asi8, return_inverse=True)
+    jumps = np.rint(np.diff(every) / found.pace.as_unit(index.unit)._value).astype("int64")
+    return np.concatenate([[0], np.cumsum(np.maximum(jumps, 1))])[number]
 
 
 def pace_of(table: pd.DataFrame) -> pd.Timedelta:
