@@ -33,6 +33,7 @@ def measure(table: pd.DataFrame) -> str:
 
 def by_step(table: pd.DataFrame) -> pd.Series:
     """The mean absolute error (of classes the share of wrong ones) of each step, counted from 1 in each forecast."""
+    table = table.reset_index(drop=True)
     step = table.sort_values("ds", kind="stable").groupby(["unique_id", "cutoff"], observed=True).cumcount() + 1
     seen = judged(table)
     return seen["error"].abs().groupby(step.reindex(seen.index)).mean()
@@ -41,7 +42,7 @@ def by_step(table: pd.DataFrame) -> pd.Series:
 def steps(axes: Axes, tables: Mapping[str, pd.DataFrame]) -> None:
     """The error of each step of the horizon, of the first table as the model's, of the others beside it."""
     table, errors = next(iter(tables.values())), {name: by_step(each) for name, each in tables.items()}
-    last = max((len(error) for error in errors.values()), default=0)
+    last = max((int(error.index[-1]) for error in errors.values() if len(error)), default=0)
     if not last:
         return without(axes, NONE)
     for i, (name, error) in enumerate(errors.items()):
@@ -159,7 +160,7 @@ def standardised(seen: pd.DataFrame, found: Rhythm) -> np.ndarray:
     groups = seen["error"].groupby(series)
     deviation = groups.transform("std", ddof=0).to_numpy()
     z = (seen["error"] - groups.transform("mean")).to_numpy() / np.where(deviation > 0, deviation, np.nan)
-    z[deviation <= 1e-9 * groups.transform(lambda x: x.abs().max()).to_numpy()] = np.nan
+    z[deviation <= 1e-9 * seen["error"].abs().groupby(series).transform("max").to_numpy()] = np.nan
     table = np.full((len(names), place.max() + 1), np.nan)
     table[series, place] = z
     return table[np.isfinite(table).any(1)]

@@ -27,14 +27,13 @@ def rhythm(table: pd.DataFrame) -> Rhythm:
 
 
 def places(stamps: pd.Series, found: Rhythm) -> np.ndarray:
-    """The number of each stamp, in steps from the first one; what is missing between is counted, weekends of five-day
-    weeks are not."""
+    """The number of each stamp in steps from the first one: missing ones count, weekends of five-day weeks don't."""
     if (found.steps, found.unit) == (5, "week"):
         days = wall(stamps).to_numpy().astype("M8[D]")
         return np.busday_count(days.min(), days)
     index = pd.DatetimeIndex(stamps)
     every, number = np.unique((index if index.tz is None else index.tz_convert("UTC")).asi8, return_inverse=True)
-    jumps = np.rint(np.diff(every) / found.pace.as_unit(index.unit)._value).astype("int64")
+    jumps = np.rint(np.diff(every) / (found.pace / pd.Timedelta(1, index.unit))).astype("int64")
     return np.concatenate([[0], np.cumsum(np.maximum(jumps, 1))])[number]
 
 

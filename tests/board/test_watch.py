@@ -190,5 +190,5 @@ def test_no_figure_is_kept(tmp_path):
 
 @pytest.mark.slow
 def test_memory_is_flat_over_200_validations(tmp_path):
-    kept, grown = rounds(tmp_path, 200, 3)
+    kept, grown = rounds(tmp_path, 200, 1)
     assert kept == 0 and grown < 6
