@@ -80,7 +80,9 @@ class Plan:
         if self.refit.sliding and data["train_window"] is None:
             data["train_window"] = int(self.borders[0] - self.grid.first.min())
         trainer = {**self.settings["trainer"], "enable_progress_bar": False}
-        return {**self.settings, "data": data, "trainer": trainer, "logger": {"name": "none"}}
+        callbacks = {**self.settings["callbacks"], "figures": None}
+        run = {"data": data, "trainer": trainer, "callbacks": callbacks, "logger": {"name": "none"}}
+        return {**self.settings, **run}
 
 
 def rolled(plan: Plan, windows: Windows) -> pd.DataFrame:

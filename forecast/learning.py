@@ -63,7 +63,10 @@ def learn(
         model = build.model(settings, shape_of(panel, statistics, settings), statistics.scaling)
         if weights is not None:
             begin(model, weights)
-        trainer = training.trainer(settings, kept, folder)
+        watched = Fitted(dict(settings), panel.layout, statistics, borders, model, {}, panel)
+        trainer = training.trainer(
+            settings, kept, folder, lambda count: watched.forecast(module.windows["val"].recent(count))
+        )
         try:
             trainer.fit(model, datamodule=module)
         except MisconfigurationException as error:
@@ -85,7 +88,7 @@ def learn(
             "frequency": panel.layout.clock.freq,
         },
     }
-    fitted = Fitted(dict(settings), panel.layout, statistics, borders, model, record, panel)
+    fitted = replace(watched, record=record)
     if calibrate is None or judging is None:
         return fitted
     return replace(fitted, calibration=calibrate(fitted.forecast(judging), divisors(panel, statistics)[0]))

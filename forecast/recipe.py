@@ -216,6 +216,19 @@ def tabled(
     return tabulate(windows.panel, windows.window.gap, cutoff, y, point, spread, classes, counts)
 
 
+def attention(model: Model, windows: Windows) -> np.ndarray | None:
+    """What the decoder of a model looked at, mean over windows: its weights [horizon context]; None if nothing is."""
+    if not model.attends:
+        return None
+    total = np.zeros((model.shape.horizon, model.shape.context))
+    with torch.inference_mode():
+        for batch in windows.seeing(model.shape.context).to(model.device).batches(AT_ONCE):
+            model.eval()(batch)
+            assert model.weights is not None
+            total += model.weights.sum(0, dtype=torch.float64).cpu().numpy()
+    return total / len(windows)
+
+
 def divisors(panel: Panel, statistics: Statistics) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
     """By `unique_id`, of the train rows: standard deviation, mean absolute and mean squared seasonal difference."""
     slots = panel.slots.tolist()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import pandas as pd
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, WeightAveraging
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from torch.optim import Optimizer, lr_scheduler
 
 from forecast.board.progress import progress
 from forecast.board.tensorboard import logger
+from forecast.board.watch import Figures
 from forecast.error import Refusal
 from forecast.model.base import Emphasis, matrices
 from forecast.setting import built, fits, verify, whole
@@ -249,16 +251,22 @@ def positive(value: float) -> bool:
     return 0 < value < math.inf
 
 
-def trainer(config: Mapping[str, Any], checkpoints: Path, folder: Path | None) -> lightning.Trainer:
-    """A fresh Trainer with its callbacks; TensorBoard if there is a run folder."""
+def trainer(
+    config: Mapping[str, Any],
+    checkpoints: Path,
+    folder: Path | None,
+    forecast: Callable[[int], pd.DataFrame] | None = None,
+) -> lightning.Trainer:
+    """A fresh Trainer with its callbacks; TensorBoard if there is a run folder, with figures of what is `forecast`."""
     settings, average = dict(config["trainer"]), config["callbacks"]["averaging"]
-    found = callbacks(config, checkpoints)
+    found = callbacks(config, checkpoints, forecast)
     settings["enable_progress_bar"] = any(isinstance(each, ProgressBar) for each in found)
     settings |= {"callbacks": found, "logger": False if folder is None else LOGGERS[config["logger"]["name"]](folder)}
     made = built("trainer", lightning.Trainer, **settings, default_root_dir=checkpoints)
     device = made.strategy.root_device
     if average is not None:
-        made.callbacks.insert(0, Averaging(chosen("callbacks.averaging", average, AVERAGES), device))
+        first = int(config["callbacks"]["figures"] is not None)  # figures are of the averaged weights
+        made.callbacks.insert(first, Averaging(chosen("callbacks.averaging", average, AVERAGES), device))
     if settings["precision"] == "bf16-mixed" and device.type == "cpu":
         try:
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -271,10 +279,15 @@ def trainer(config: Mapping[str, Any], checkpoints: Path, folder: Path | None) -
     return made
 
 
-def callbacks(config: Mapping[str, Any], checkpoints: Path) -> list[lightning.Callback]:
-    """What watches training: the best checkpoint kept, early stopping, a plateau's schedule, progress."""
-    wanted = config["callbacks"]
-    found = [callback("checkpoint", ModelCheckpoint, wanted, dirpath=checkpoints)]
+def callbacks(
+    config: Mapping[str, Any], checkpoints: Path, forecast: Callable[[int], pd.DataFrame] | None = None
+) -> list[lightning.Callback]:
+    """What watches training: figures, the best checkpoint kept, early stopping, a plateau's schedule, progress."""
+    wanted, found = config["callbacks"], list[lightning.Callback]()
+    if wanted["figures"] is not None:
+        limits(wanted["figures"])
+        found.append(callback("figures", Figures, wanted, forecast=forecast))
+    found.append(callback("checkpoint", ModelCheckpoint, wanted, dirpath=checkpoints))
     if wanted["early_stopping"] is not None:
         found.append(callback("early_stopping", EarlyStopping, wanted))
     if config["scheduler"]["name"] == "plateau":
@@ -282,6 +295,17 @@ def callbacks(config: Mapping[str, Any], checkpoints: Path) -> list[lightning.Ca
     if config["trainer"]["enable_progress_bar"]:
         found.append(callback("progress", progress, wanted))
     return found
+
+
+def limits(config: Mapping[str, Any]) -> None:
+    """Refuses limits of the figures drawn during training that can't be kept."""
+    for key in ("every_n_epochs", "windows"):
+        if key in config:
+            whole(config, key, 1, "callbacks.figures.")
+    for key, most in (("seconds", math.inf), ("share", 1)):
+        if key in config and not (fits(config[key], float) and 0 <= config[key] <= most):
+            expected = "a number of at least 0" if most > 1 else "a share between 0 and 1"
+            raise Refusal(f"callbacks.figures.{key}={config[key]}: expected {expected}", "config")
 
 
 def callback(name: str, made: Callable[..., Any], wanted: Mapping[str, Any], **given: Any) -> Any:

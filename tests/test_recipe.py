@@ -12,7 +12,7 @@ from conftest import QUICK
 from forecast import Forecaster, Refusal
 from forecast.data.module import recency
 from forecast.data.synthetic import panel
-from forecast.recipe import datamodule
+from forecast.recipe import attention, datamodule
 
 ROWS = 400
 
@@ -294,3 +294,31 @@ def test_values_that_the_law_of_the_head_does_not_know_are_refused(head, value, 
     with pytest.raises(Refusal, match=said) as refusal:
         fitted(data, *overrides)
     assert refusal.value.code == "support"
+
+
+@pytest.mark.parametrize("kind", ["additive", "multiplicative"])
+def test_attention_is_the_mean_over_all_windows_of_the_test_part(kind, monkeypatch):
+    """Whatever batches they come in; the origins have a season of context, the model less."""
+    made = Forecaster(model="seq2seq", context=20, horizon=6, overrides=[*QUICK, f"model.attention={kind}"]).fit(
+        frame()
+    )
+    windows, model = made.origins(made.panel(None), 1), made.fitted.model
+    assert windows.window.context > model.shape.context
+    monkeypatch.setattr("forecast.recipe.AT_ONCE", 7)
+    found = attention(model, windows)
+    assert found.shape == (6, 20) and found.sum(1) == pytest.approx(np.ones(6), rel=1e-5)
+    model.eval()(windows.seeing(20).batch(torch.arange(len(windows))))
+    assert found == pytest.approx(model.weights.double().mean(0).numpy(), rel=1e-5)
+
+
+@pytest.mark.parametrize("model", ["seq2seq", "direct"])
+def test_a_model_without_attention_is_not_run_for_it(model, monkeypatch):
+    made = Forecaster(
+        model=model,
+        context=24,
+        horizon=6,
+        overrides=[*QUICK, *(["model.attention=none"] if model == "seq2seq" else [])],
+    ).fit(frame())
+    windows = made.origins(made.panel(None), 6)
+    monkeypatch.setattr(type(made.fitted.model), "forward", lambda *given: pytest.fail("run"))
+    assert attention(made.fitted.model, windows) is None

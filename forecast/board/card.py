@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.dates import HOURLY, MINUTELY, SECONDLY, AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
-from forecast.board.figure import ACTUAL, FORECAST, tint, utc
+from forecast import terminal
+from forecast.board.figure import ACTUAL, FORECAST, dressed, tint, utc
 
 MISSING = "#c0392b"
 POINTS, BUCKETS = 3000, 700  # a line of more points is drawn as the range and the mean of about so many stretches
@@ -59,7 +60,7 @@ def text(card: Mapping[str, Any]) -> str:
             [x["name"], x["role"], share(x["missing"]), "never changes" if x["constant"] else ""]
             for x in card["covariates"]
         ]
-        blocks.append(aligned([["covariate", "", "missing", ""], *rows], left=(0, 1, 3)))
+        blocks.append(terminal.table([["covariate", "", "missing", ""], *rows], left=(0, 1), notes=(3,)))
     return "\n\n".join(blocks)
 
 
@@ -90,23 +91,12 @@ def table(card: Mapping[str, Any]) -> str:
         values = ["" if pd.isna(x.get(name, np.nan)) else f"{x[name]:,.4g}" for name in numbers]
         length = x["length"] if isinstance(x["length"], str) else f"{x['length']:,}"
         rows.append([str(x["name"]), length, share(x["missing"]), *values, *(share(x[name]) for name in shares)])
-    return aligned(rows)
+    return terminal.table(rows)
 
 
 def share(x: float) -> str:
     """A share in per cent; only nothing at all is 0."""
     return "0" if x == 0 else "<0.01%" if x < 1e-4 else f"{100 * x:.2g}%" if x < 0.1 else f"{100 * x:.1f}%"
-
-
-def aligned(rows: list[list[str]], left: tuple[int, ...] = (0,)) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            f"{cell:<{width}}" if i in left else f"{cell:>{width}}"
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
 
 
 def picture(card: Mapping[str, Any], shown: pd.DataFrame, title: str) -> Figure:
@@ -202,11 +192,3 @@ def profile(axes: Axes, rows: pd.DataFrame, name: str) -> None:
         axes.set_xticks([24 * i for i in range(days)], WEEKDAYS[:days])
     else:
         axes.set_xticks(range(12), MONTHS)
-
-
-def dressed(axes: Axes) -> None:
-    axes.margins(x=0.01)
-    axes.tick_params(labelsize=9)
-    axes.set_axisbelow(True)
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
-    axes.spines[["top", "right"]].set_visible(False)

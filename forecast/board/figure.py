@@ -1,9 +1,11 @@
 """Pictures of forecast tables, as matplotlib figures without pyplot (nothing stays open)."""
 
+from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
@@ -11,32 +13,49 @@ from matplotlib.figure import Figure
 from forecast.evaluation.classes import confusion
 from forecast.evaluation.table import classes_of, levels_of
 
-ACTUAL, FORECAST = "#222222", "#1f6fb4"
+ACTUAL, FORECAST, QUIET = "#222222", "#1f6fb4", "#777777"
 SERIES, STEPS = 3, 400  # at most so many series, and so many steps of each
 HOLE = 3  # steps without a forecast across which no line is drawn: a weekend of business days is none
 
 
 def fan(table: pd.DataFrame, title: str) -> Figure:
-    """The latest forecasts of the first series: actual values, the point forecast, and bands between quantiles.
+    """The latest forecasts of some series: actual values, the point forecast, and bands between quantiles.
 
     Of overlapping forecasts only those that follow each other are drawn. Of classes that came true it is the table of
     what was forecast as what; of others their probabilities.
     """
     if classes_of(table) and table["y"].notna().any():
         return matrix(table, title)
-    every = list(dict.fromkeys(table["unique_id"]))
-    names = every[:SERIES]
+    every, names = table["unique_id"].nunique(), chosen(table)
     figure = Figure(figsize=(11, 1.0 + 2.9 * len(names)), dpi=110, layout="constrained")
     for i, (name, axes) in enumerate(zip(names, figure.subplots(len(names), 1, squeeze=False)[:, 0], strict=True)):
         rows = successive(table[table["unique_id"] == name])
         (stack if classes_of(table) else draw)(axes, rows)
-        axes.set_title(str(name), loc="left", fontsize=10)
+        axes.set_title(f"{name}{names[name]}", loc="left", fontsize=10)
         axes.set_title(f"{rows['ds'].iloc[0]:%Y-%m-%d} to {rows['ds'].iloc[-1]:%Y-%m-%d}", loc="right", fontsize=9)
         if i == 0:
             axes.legend(loc="upper left", bbox_to_anchor=(1.005, 1.0), frameon=False, fontsize=9)
-    some = f" ({len(names)} of {len(every)} series)" if len(names) < len(every) else ""
+    some = f" ({len(names)} of {every} series)" if len(names) < every else ""
     figure.suptitle(f"{title}{some}", x=0.01, ha="left", fontsize=12)
     return figure
+
+
+def chosen(table: pd.DataFrame) -> dict[object, str]:
+    """The series that are drawn, each with what is said of it: of many the worst, the middle and the best one.
+
+    They are ranked by their mean absolute error as a share of the mean distance of y from its median; if it can't be
+    told of enough series, the first are drawn.
+    """
+    first = dict.fromkeys(list(dict.fromkeys(table["unique_id"]))[:SERIES], "")
+    seen = table[table["y"].notna()]
+    away = seen["y"] - seen.groupby("unique_id")["y"].transform("median")
+    sizes = pd.DataFrame({"error": (seen["y"] - seen["point"]).abs(), "away": away.abs()})
+    means = sizes.groupby(seen["unique_id"], sort=False).mean()
+    share = (means["error"] / means["away"].where(means["away"] > 0)).dropna().sort_values(ascending=False)
+    if len(share) <= SERIES:
+        return first
+    places = {0: "the worst", len(share) // 2: "the middle one", len(share) - 1: "the best"}
+    return {share.index[i]: f", {words} (error {share.iloc[i]:.0%} of the spread)" for i, words in places.items()}
 
 
 def matrix(table: pd.DataFrame, title: str) -> Figure:
@@ -117,13 +136,32 @@ def draw(axes, rows: pd.DataFrame) -> None:
     if len(rows) == 1:
         ahead = (rows["ds"] - rows["cutoff"]).iloc[0]
         axes.set_xlim(*(utc(rows["ds"] + side * ahead)[0] for side in (-3, 3)))
-    axes.margins(x=0.01)
-    axes.set_axisbelow(True)
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
-    axes.spines[["top", "right"]].set_visible(False)
+    dressed(axes)
     locator = AutoDateLocator(tz=zone)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))
+
+
+def alone(draw: Callable[[Axes], None], title: str, size: tuple[float, float]) -> Figure:
+    """A figure of what `draw(axes)` draws."""
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    draw(figure.subplots())
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def without(axes: Axes, words: str) -> None:
+    """Axes that say why they are empty."""
+    axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, color=QUIET, fontsize=10)
+    axes.set_axis_off()
+
+
+def dressed(axes: Axes) -> None:
+    axes.margins(x=0.01)
+    axes.tick_params(labelsize=9)
+    axes.set_axisbelow(True)
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def utc(stamps: pd.Series) -> np.ndarray:
@@ -132,9 +170,10 @@ def utc(stamps: pd.Series) -> np.ndarray:
     return (index if index.tz is None else index.tz_convert("UTC").tz_localize(None)).to_numpy()
 
 
-def tint(share: float) -> tuple[float, ...]:
+def tint(share: float) -> tuple[float, float, float]:
     """The colour of forecasts, thinned with white: opaque, so that the legend shows what is drawn."""
-    return tuple(1 - share * (1 - x) for x in to_rgb(FORECAST))
+    red, green, blue = (1 - share * (1 - x) for x in to_rgb(FORECAST))
+    return red, green, blue
 
 
 def png(figure: Figure) -> bytes:

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from forecast import terminal
 from forecast.evaluation.metrics import REFERENCE
 
 EXPLAINED = {  # and shown; the others, of each level and each interval for instance, stand in scores.csv
@@ -39,12 +40,6 @@ def summary(scores: pd.DataFrame, reference: str = REFERENCE) -> str:
         [name, *("" if pd.isna(x) else f"{x:,.4g}" if abs(x) < 9999.5 else f"{x:,.0f}" for x in row)]
         for name, row in zip(wide.index, wide.to_numpy(), strict=True)
     ]
-    rows = [["", *wide.columns], *cells]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        f"{row[0]:<{widths[0]}}"
-        + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
-        for row in rows
-    ]
-    told = [words.get(row[0], "").format(reference=reference.replace("_", " ")) for row in rows]
-    return "\n".join(f"{line}   {said}".rstrip() for line, said in zip(lines, told, strict=True))
+    said = reference.replace("_", " ")
+    rows = [["", *wide.columns, ""], *([*row, words.get(row[0], "").format(reference=said)] for row in cells)]
+    return terminal.table(rows, notes=(len(rows[0]) - 1,))

@@ -8,12 +8,13 @@ FOLDS = "folds"  # in the folder of a backtest
 
 
 def main(config: dict[str, Any], folder: Path | None) -> float:
-    """Writes forecast.csv, scores.csv and forecast.png into a folder of the run; returns the MAE.
+    """Writes forecast.csv, scores.csv, forecast.png, errors.png and calibration.png into a folder of the run.
 
-    With `refit.every` it writes the folds as they are done, and goes on with them in a folder that has some.
+    With `refit.every` it writes the folds as they are done, and goes on with them in a folder that has some. Returns
+    the MAE.
     """
     from forecast import artifact
-    from forecast.board import figure
+    from forecast.board import figure, sheet
     from forecast.board.summary import summary
     from forecast.error import Refusal
     from forecast.fold import Refit
@@ -33,6 +34,7 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
         name, table = next(iter(judged.forecasts.items()))
         artifact.write(out / "forecast.csv", table.to_csv(index=False))
         artifact.write(out / "scores.csv", judged.scores.to_csv(index=False))
-        artifact.write(out / "forecast.png", figure.png(figure.fan(table, f"{name}: backtest")))
+        for file, drawn in sheet.sheets(judged.forecasts, f"{name}: backtest").items():
+            artifact.write(out / f"{file}.png", figure.png(drawn))
     print(f"{summary(judged.scores)}\n{len(table)} rows in {out / 'forecast.csv'}\nrun: {config['run']}")
     return float(judged.scores["value"].iloc[0])

@@ -1,6 +1,5 @@
 """fit a model, judge it beside seasonal naive on the test part, save it"""
 
-import resource
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,15 +15,17 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
 
     from forecast import artifact, build
     from forecast.forecaster import Forecaster
+    from forecast.model.base import memory
+    from forecast.recipe import attention
     from forecast.sweep.folder import claimed, logged, stamp
 
     started = perf_counter()
     data = config["data"]["name"] or Path(config["data"]["path"] or "data").name.split(".")[0]
     wanted = Path(config["folder"] or Path("outputs") / data / build.title(config) / stamp())
     with claimed(wanted, folder) as run, logged(run / "train.log"):
-        artifact.write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+        artifact.write(run / "config.yaml", text := OmegaConf.to_yaml(OmegaConf.create(config)))
         forecaster = Forecaster.of(config).fit(folder=run)
-        from forecast.board import figure, tensorboard  # after training, which should begin soon
+        from forecast.board import figure, sheet, tensorboard  # after training, which should begin soon
         from forecast.board.summary import summary
 
         judged = forecaster.judge()
@@ -33,13 +34,18 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
         forecaster.save(run / "forecaster")
         artifact.write(run / "forecast.csv", judged.forecasts[name].to_csv(index=False))
         artifact.write(run / "scores.csv", judged.scores.to_csv(index=False))
-        drawn = figure.fan(judged.forecasts[name], f"{data}: {name}, last forecasts of the test part")
-        artifact.write(run / "forecast.png", figure.png(drawn))
+        title = f"{data}: {name}, test part"
+        for file, drawn in sheet.sheets(judged.forecasts, title).items():
+            artifact.write(run / f"{file}.png", figure.png(drawn))
         own = judged.scores[judged.scores["model"] == name].set_index("metric")["value"].to_dict()
         final = {f"test/{metric}": value for metric, value in own.items()}
         final |= {f"score/{key}": record[key] for key in ("val/loss", "val/mae", "val/mse")}
         if config["logger"]["name"] == "tensorboard":
-            tensorboard.conclude(tensorboard.logger(run), config, final, record["data"], drawn, record["steps"])
+            texts = {"data": tensorboard.listed(record["data"]), "config": tensorboard.quoted(text)}
+            weights = attention(forecaster.fitted.model, forecaster.origins(forecaster.panel(None), None))
+            figures = sheet.singles(judged.forecasts, title, weights)
+            curves = sheet.curves(judged.forecasts)
+            tensorboard.conclude(tensorboard.logger(run), config, final, texts, figures, curves, record["steps"])
         manifest = {
             "overrides": dict(x.lstrip("+").split("=", 1) for x in HydraConfig.get().overrides.task if "=" in x),
             "seed": config["seed"],
@@ -48,7 +54,7 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
             "record": record,
             "cost": {
                 "seconds": round(perf_counter() - started, 2),
-                "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                **{f"peak_{what}": round(most) for what, most in memory().items()},
             },
             **artifact.environment(),
         }

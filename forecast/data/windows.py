@@ -217,6 +217,16 @@ class Windows:
             self.constants[b] = {**absent, "weight": ones}
         return self.constants[b]
 
+    def recent(self, count: int) -> "Windows":
+        """About `count` of them: of each series the newest whose targets don't overlap, of too many series some."""
+        apart = 1 if self.window.anchor else max(1, self.window.horizon // self.window.stride)
+        back = torch.searchsorted(self.series, self.series, right=True) - 1
+        back -= torch.arange(len(self), device=back.device)
+        each = max(1, count // len(self.series.unique()))
+        chosen = ((back % apart == 0) & (back < each * apart)).nonzero().flatten()
+        chosen = chosen[:: -(-len(chosen) // max(count, 1))] if each == 1 else chosen
+        return Windows(self.panel, self.window, self.starts[chosen])
+
     def to(self, device: torch.device) -> "Windows":
         weights = None if self.weights is None else self.weights.to(device)
         return Windows(self.panel.to(device), self.window, self.starts.to(device), weights)

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from forecast.error import Refusal, nearest
-from forecast.evaluation.table import levels_of
 from forecast.evaluation.quantile import inverse
+from forecast.evaluation.table import levels_of
 
 NEEDED = {
     "forecast table": ("unique_id", "ds", "cutoff", "phase"),

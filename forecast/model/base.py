@@ -4,6 +4,7 @@ y, data units --Scaling--> scaled --normalizer--> z --network--> head's numbers 
 """
 
 import math
+import resource
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
@@ -73,6 +74,8 @@ class Model(lightning.LightningModule):
     """
 
     recurrent = True  # whether it has a backbone
+    attends = False  # whether a decoder looks back: then `weights` [b horizon context] says where
+    weights: Tensor | None = None
 
     def __init__(self, shape: Shape, parts: Parts, skip: str = "none"):
         super().__init__()
@@ -191,6 +194,7 @@ class Model(lightning.LightningModule):
                 "train/gradient_norm": norm,
                 "train/lr": self.trainer.optimizers[0].param_groups[0]["lr"],
                 "train/windows_per_second": self.train_windows / (self.train_until - self.train_from),
+                **{f"train/{name}": most for name, most in memory().items()},
             }
         )
 
@@ -238,6 +242,14 @@ class Model(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         return self.optimize(self)
+
+
+def memory() -> dict[str, float]:
+    """The most memory that this process has had so far, and that PyTorch has had of its GPU if it uses one, in MiB."""
+    found = {"memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    if torch.cuda.is_initialized():
+        found["gpu_memory_mib"] = torch.cuda.max_memory_allocated() / (1 << 20)
+    return found
 
 
 def matrices(module: nn.Module) -> list[nn.Parameter]:

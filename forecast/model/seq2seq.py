@@ -53,7 +53,7 @@ class Seq2seq(Model):
         self.out = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(self.decoder.size + self.attend.size, shape.channels * shape.width)
         )
-        self.weights: Tensor | None = None
+        self.attends = attention != "none"
 
     def forward(self, batch: Batch) -> Mapped:
         z, loc, scale = self.normalized(batch)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from forecast import terminal
+
 
 def ranking(sweep: Path) -> str:
     """A table of the sweep's jobs by validation score, written beside them as ranking.csv; failed jobs are listed."""
@@ -32,6 +34,7 @@ def ranking(sweep: Path) -> str:
     table = pd.DataFrame(rows)
     table = table.sort_values([x for x in table.columns if x.startswith("val/")], ignore_index=True)
     table.to_csv(sweep / "ranking.csv", index=False)
-    lines = [table.to_string(index=False, float_format=lambda x: f"{x:.4g}")]
+    text = table.map(lambda x: f"{x:.4g}" if isinstance(x, float) else str(x))
+    lines = [terminal.table([list(table.columns), *text.to_numpy().tolist()])]
     lines += [f"failed: {', '.join(failed)}"] if failed else []
     return "\n".join(["", *lines, f"sweep: {sweep}"])

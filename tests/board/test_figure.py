@@ -12,39 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
+from tables import NINE, TABLES, forecasts
 
 from forecast.board import figure
-from forecast.board.figure import ACTUAL, FORECAST, SERIES, STEPS, fan, png, successive
-
-NINE = tuple(i / 10 for i in range(1, 10))
-
-
-def forecasts(
-    series: int = 1,
-    cutoffs: int = 5,
-    horizon: int = 24,
-    stride: int | None = None,
-    levels: tuple[float, ...] = NINE,
-    begin: str = "2024-03-25",
-    tz: str | None = None,
-    freq: str = "h",
-    gap: int = 0,
-) -> pd.DataFrame:
-    """Forecasts of a daily wave whose errors and bands grow with the step."""
-    rng = np.random.default_rng(series)
-    stride = stride or horizon
-    stamps = pd.date_range(begin, periods=1 + gap + stride * (cutoffs - 1) + horizon, freq=freq, tz=tz)
-    at = (stride * np.arange(cutoffs)[:, None] + np.arange(gap + 1, gap + 1 + horizon)).ravel()
-    step = np.tile(np.arange(1, horizon + 1), cutoffs)
-    parts = []
-    for i in range(series):
-        y = 100 + 20 * np.sin(2 * np.pi * np.arange(len(stamps)) / 24 + i) + rng.standard_normal(len(stamps))
-        point = y[at] + 0.3 * step**0.5 * rng.standard_normal(len(at))
-        part = pd.DataFrame({"unique_id": f"s{i}", "ds": stamps[at]})
-        part["cutoff"] = stamps[stride * np.arange(cutoffs)].repeat(horizon)
-        part = part.assign(y=y[at], point=point)
-        parts.append(part.assign(**{f"q{x:g}": point + 10 * (x - 0.5) * step**0.5 for x in levels}))
-    return pd.concat(parts, ignore_index=True)
+from forecast.board.figure import ACTUAL, FORECAST, SERIES, STEPS, chosen, fan, png, successive
 
 
 def pixels(drawn: Figure, colour: str) -> int:
@@ -72,29 +43,6 @@ def strokes(drawn: Figure) -> list[tuple[float, float]]:
     return found
 
 
-TABLES = {
-    "one series": {},
-    "three series": {"series": 3},
-    "twenty series": {"series": 20},
-    "two levels": {"levels": (0.1, 0.9)},
-    "three levels": {"levels": (0.05, 0.5, 0.95)},
-    "only the median": {"levels": (0.5,)},
-    "no quantiles": {"levels": ()},
-    "overlapping": {"stride": 7},
-    "with holes": {"stride": 72},
-    "a gap": {"gap": 5},
-    "one forecast": {"cutoffs": 1},
-    "one step": {"horizon": 1, "cutoffs": 30},
-    "a single row": {"horizon": 1, "cutoffs": 1},
-    "long": {"horizon": 500, "cutoffs": 2},
-    "spring night": {"begin": "2024-03-30", "tz": "Europe/Berlin"},
-    "autumn night": {"begin": "2024-10-26", "tz": "Europe/Berlin"},
-    "business days": {"freq": "B", "horizon": 5},
-    "months": {"freq": "MS", "horizon": 12},
-    "quarter hours": {"freq": "15min", "horizon": 96},
-}
-
-
 @pytest.mark.parametrize("actual", ["some", "none"])
 @pytest.mark.parametrize("name", TABLES)
 def test_every_table_becomes_a_picture_and_nothing_stays_open(name, actual):
@@ -103,8 +51,10 @@ def test_every_table_becomes_a_picture_and_nothing_stays_open(name, actual):
     before = table.copy(deep=True)
     drawn = fan(table, "a title")
     assert isinstance(drawn, Figure) and "a title" in drawn.get_suptitle()
-    names = table["unique_id"].unique()[:SERIES]
-    assert [axes.get_title(loc="left") for axes in drawn.axes] == list(names)
+    names = chosen(table)
+    assert [axes.get_title(loc="left") for axes in drawn.axes] == [f"{name}{said}" for name, said in names.items()]
+    if table["unique_id"].nunique() <= SERIES or actual == "none":
+        assert list(names) == list(table["unique_id"].unique()[:SERIES]) and not any(names.values())
     for axes in drawn.axes:
         legend = axes.get_legend_handles_labels()[1]
         assert ("actual" in legend) == (actual == "some") and "forecast" in legend
@@ -113,6 +63,22 @@ def test_every_table_becomes_a_picture_and_nothing_stays_open(name, actual):
         assert png(drawn).startswith(b"\x89PNG")
     assert plt.get_fignums() == []
     pd.testing.assert_frame_equal(table, before)
+
+
+def test_of_many_series_the_worst_the_middle_and_the_best_are_drawn():
+    """By the error as a share of the spread: neither large units nor a constant series look bad."""
+    table = forecasts(series=7)
+    sizes = {"s0": 5.0, "s1": 1.0, "s2": 7.0, "s3": 3.0, "s4": 2.0, "s5": 6.0}
+    noise = np.random.default_rng(0).standard_normal(len(table))
+    table["point"] = table["y"] + table["unique_id"].map(sizes).fillna(0) * noise
+    table.loc[table["unique_id"] == "s1", ["y", "point"]] *= 1e6
+    table.loc[table["unique_id"] == "s6", ["y", "point"]] = 4.0, 5.0
+    found = chosen(table.sample(frac=1, random_state=1))
+    assert list(found) == ["s2", "s3", "s1"]
+    assert [words.split(" (")[0] for words in found.values()] == [", the worst", ", the middle one", ", the best"]
+    rows = table[table["unique_id"] == "s2"]
+    share = (rows["y"] - rows["point"]).abs().mean() / (rows["y"] - rows["y"].median()).abs().mean()
+    assert f"{share:.0%}" in found["s2"]
 
 
 def test_a_picture_has_the_size_of_its_series():

@@ -3,14 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import metadata
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from forecast.board.figure import fan
-from forecast.board.tensorboard import LAYOUT, conclude, flat, logger
+from forecast.board.sheet import singles
+from forecast.board.tensorboard import LAYOUT, conclude, flat, listed, logger, quoted
 
 CONFIG = {
     "horizon": 24,
@@ -23,10 +22,28 @@ FINAL = {"test/mae": 12.5, "test/mase": float("nan"), "score/val/loss": 0.25}
 CARD = {"source": "load.csv", "rows": 17712, "frequency": "h"}
 
 
-def picture() -> Figure:
-    ds = pd.date_range("2024-01-01", periods=24, freq="h")
-    table = pd.DataFrame({"unique_id": "a", "ds": ds, "cutoff": ds[0] - pd.Timedelta("1h")})
-    return fan(table.assign(y=np.arange(24.0), point=np.arange(24.0) + 1), "a picture")
+TEXTS = {"data": listed(CARD), "config": quoted("horizon: 24\nbackbone:\n  name: lstm\n")}
+CURVE = pd.Series([1.0, 2.5, 4.0], index=[1, 2, 3])
+
+
+def tables() -> dict[str, pd.DataFrame]:
+    ds = pd.date_range("2024-01-01", periods=48, freq="h")
+    table = pd.DataFrame({"unique_id": "a", "ds": ds, "cutoff": (ds[0] - pd.Timedelta("1h"), ds[23]) * 24})
+    table["cutoff"] = table["cutoff"].sort_values().to_numpy()
+    table = table.assign(y=np.arange(48.0), point=np.arange(48.0) + 1, **{"q0.1": 0.0, "q0.9": 40.0})
+    return {"mine": table, "seasonal_naive": table.iloc[:, :5]}
+
+
+FIGURES = (
+    "forecast/fan",
+    "error/by_step",
+    "error/by_calendar",
+    "error/residuals",
+    "error/autocorrelation",
+    "calibration/reliability",
+    "calibration/pit",
+    "attention/weights",
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +54,8 @@ def run(tmp_path_factory):
     for epoch in range(3):
         training.log_metrics({"train/loss": 1 / (epoch + 1), "val/loss": 2 / (epoch + 1)}, epoch)
     training.finalize("success")
-    conclude(logger(folder), CONFIG, FINAL, CARD, picture(), 120)
+    figures = singles(tables(), "a title", np.full((24, 48), 1 / 48))
+    conclude(logger(folder), CONFIG, FINAL, TEXTS, figures, {"by_step/model": CURVE}, 120)
     return folder
 
 
@@ -71,10 +89,25 @@ def test_the_data_card_is_a_table_in_markdown(events):
     assert cells[2:] == [[key, str(value)] for key, value in CARD.items()]
 
 
-def test_the_fan_chart_is_an_image(events):
-    (image,) = events.Images("forecast/fan")
-    assert image.encoded_image_string.startswith(b"\x89PNG") and image.step == 120
-    assert image.width > 1000 and image.height > 300
+def test_the_configuration_is_a_block_of_code(events):
+    """Markdown shows lines after four blanks as they are."""
+    (event,) = events.Tensors("config/text_summary")
+    lines = event.tensor_proto.string_val[0].decode().split("\n")
+    assert [line.removeprefix("    ") for line in lines] == ["horizon: 24", "backbone:", "  name: lstm"]
+    assert all(line.startswith("    ") for line in lines)
+
+
+def test_every_figure_is_an_image_under_its_tag(events):
+    assert sorted(events.Tags()["images"]) == sorted(FIGURES)
+    for tag in FIGURES:
+        (image,) = events.Images(tag)
+        assert image.encoded_image_string.startswith(b"\x89PNG") and image.step == 120
+        assert image.width > 700 and image.height > 300
+
+
+def test_a_curve_is_drawn_over_the_steps_of_the_horizon(events):
+    found = events.Scalars("by_step/model")
+    assert [x.step for x in found] == [1, 2, 3] and [x.value for x in found] == CURVE.tolist()
 
 
 def test_final_scores_are_scalars_of_the_last_step(events):

@@ -58,7 +58,8 @@ def test_a_run_leaves_all_that_it_promises(forecast, csv):
     assert code == 0
     assert run.parent == Path("outputs/my/direct-lstm")
     names = {path.name for path in run.iterdir()}
-    files = {"config.yaml", "forecast.csv", "scores.csv", "manifest.json", "forecast.png", "train.log"}
+    files = {"config.yaml", "forecast.csv", "scores.csv", "manifest.json", "train.log"}
+    files |= {"forecast.png", "errors.png", "calibration.png"}
     assert names == files | {"tensorboard", "checkpoints", "forecaster"}
     scores = pd.read_csv(run / "scores.csv")
     assert list(scores.columns) == ["model", "metric", "value"]
@@ -88,13 +89,18 @@ def test_tensorboard_reads_everything_back(forecast, csv):
     _, out, _ = forecast("train", f"data.path={csv}", *SMALL)
     events = EventAccumulator(str(last(out) / "tensorboard"), {"scalars": 0, "images": 0, "tensors": 0}).Reload()
     tags = events.Tags()
-    training = {"train/loss", "train/lr", "train/gradient_norm", "train/windows_per_second"}
+    training = {"train/loss", "train/lr", "train/gradient_norm", "train/windows_per_second", "train/memory_mib"}
     assert training | {"val/loss", "val/mae", "val/mse", "test/mae", "test/skill", "score/val/mae"} <= set(
         tags["scalars"]
     )
     assert len(events.Scalars("train/loss")) == 2  # one an epoch
-    assert tags["images"] == ["forecast/fan"]
-    assert {"data/text_summary", "custom_scalars__config__"} <= set(tags["tensors"])
+    errors = {f"error/{name}" for name in ("by_step", "by_calendar", "residuals", "autocorrelation")}
+    assert set(tags["images"]) == {"forecast/fan", "calibration/reliability", "calibration/pit"} | errors
+    assert {"data/text_summary", "config/text_summary", "custom_scalars__config__"} <= set(tags["tensors"])
+    table = pd.read_csv(last(out) / "forecast.csv")
+    error = (table["y"] - table["point"]).abs().groupby(table.groupby("cutoff").cumcount() + 1).mean()
+    assert [x.value for x in events.Scalars("by_step/model")] == pytest.approx(error.tolist(), rel=1e-6)
+    assert len(events.Scalars("by_step/seasonal_naive")) == 12
     plugin = events.PluginTagToContent("hparams")
     session = HParamsPluginData.FromString(plugin["_hparams_/session_start_info"]).session_start_info
     assert session.hparams["backbone/name"].string_value == "lstm"
@@ -116,6 +122,8 @@ def test_predict_and_backtest_of_a_run(forecast, csv):
     code, out, _ = forecast("backtest", f"run={run}", "stride=5")
     assert code == 0
     (table,) = [pd.read_csv(path, parse_dates=["cutoff"]) for path in run.glob("backtest/*/forecast.csv")]
+    drawn = {path.name for path in run.glob("backtest/*/*.png")}
+    assert drawn == {"forecast.png", "errors.png", "calibration.png"}
     assert set(np.diff(np.unique(table["cutoff"])) / np.timedelta64(1, "h")) == {5.0}
     newer = panel(series=1, rows=450, freq="h", seed=1)[["ds", "y"]]
     newer.to_csv("newer.csv", index=False)

@@ -268,6 +268,34 @@ def local_times(panel: Panel) -> list[str]:
     return panel.layout.clock.stamps(numbers.numpy()).strftime("%H:%M").tolist()
 
 
+@settings(max_examples=40, deadline=None)
+@given(spans=SPANS, window=SIZES, count=st.integers(1, 20))
+def test_recent_windows_are_the_newest_of_each_series_whose_targets_do_not_overlap(spans, window, count):
+    source, window = made(spans, window.ahead), replace(window, stride=1)
+    every = Windows.between(source, window, 0, 1 << 40)
+    if not len(every):
+        return
+    found, names = every.recent(count).starts.tolist(), every.series.unique().tolist()
+    newest = [every.starts[every.series == name].flip(0)[:: window.horizon].tolist() for name in names]
+    expected = [start for starts in newest for start in starts[: max(1, count // len(names))][::-1]]
+    if len(names) <= count:
+        assert found == expected
+    assert set(found) <= set(expected) and 0 < len(found) <= count
+
+
+@settings(max_examples=40, deadline=None)
+@given(spans=SPANS, window=SIZES, less=st.integers(0, 5))
+def test_windows_that_see_less_forecast_the_same(spans, window, less):
+    source = made(spans, window.ahead)
+    every, context = Windows.between(source, window, 0, 1 << 40), max(1, window.context - less)
+    if not len(every):
+        return
+    numbers = torch.arange(len(every))
+    one, other = every.batch(numbers), every.seeing(context).batch(numbers)
+    assert torch.equal(one.target, other.target) and torch.equal(one.cutoff, other.cutoff)
+    assert torch.equal(one.y[:, -context:], other.y) and torch.equal(one.clock[:, -other.clock.shape[1] :], other.clock)
+
+
 def future(rows: int, known: int, covariate_to: int) -> pd.DataFrame:
     """Two series; y is known for `known` rows, the covariate f for `covariate_to` rows."""
     ds, step = pd.date_range("2024-01-01", periods=rows, freq="h"), np.arange(rows)
