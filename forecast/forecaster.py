@@ -217,7 +217,7 @@ class Forecaster:
     def judge(self, frame: Frame | None = None, *, stride: int | None = None) -> Judgement:
         """The backtest beside the seasonal naive forecast of the same windows, and the scores of both.
 
-        Labels have no seasons: their forecasts stand alone.
+        Calibrated forecasts stand beside themselves as they were before. Labels have no seasons: theirs stand alone.
         """
         statistics, panel = self.fitted.statistics, self.panel(frame)
         windows = self.origins(panel, stride)
