@@ -206,7 +206,7 @@ class Forecaster:
     ) -> Judgement:
         """The backtest beside baselines on the same windows (default: those of the configuration), and their scores.
 
-        Labels have no seasons: their forecasts stand alone.
+        Calibrated forecasts stand beside themselves as they were before. Labels have no seasons: theirs stand alone.
         """
         grid = self.grid(frame) if frame is not None or refit is not None else None
         fitted, panel = self.fitted, self.panel(grid)
