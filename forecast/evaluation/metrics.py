@@ -55,8 +55,7 @@ def scores(
 
     Without a column `point` the median q0.5 is scored. Raises Refusal if a column is missing or nothing is observed.
     """
-    table = checked(table)
-    table = table[table["y"].notna()]
+    table = observed(table)
     if classes_of(table):
         return told(table)
     y = table["y"].to_numpy("float64")
@@ -101,8 +100,8 @@ def confusion(table: pd.DataFrame) -> pd.DataFrame:
     """How often each true class (rows) was forecast as each (columns)."""
     from sklearn.metrics import confusion_matrix
 
-    table = checked(table)
-    y, point, p = judged(table[table["y"].notna()])
+    table = observed(table)
+    y, point, p = judged(table)
     names = list(classes_of(table))
     found = confusion_matrix(y, point, labels=np.arange(p.shape[1]))
     return pd.DataFrame(found, pd.Index(names, name="y"), pd.Index(names, name="point"))
@@ -151,9 +150,16 @@ def checked(table: pd.DataFrame) -> pd.DataFrame:
     if unusable.any():
         row = int(unusable.argmax())
         raise Refusal(f"row {row + 1} of the forecast table has no finite point forecast", "not-a-number")
-    if not table["y"].notna().any():
-        raise Refusal("no row of the forecast table has an observed y: there is nothing to score yet", "no-rows")
     return table
+
+
+def observed(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with an observed y of a table that is checked; refused if there are none."""
+    table = checked(table)
+    there = table["y"].notna()
+    if not there.any():
+        raise Refusal("no row of the forecast table has an observed y: there is nothing to score yet", "no-rows")
+    return table[there]
 
 
 def pinball(y: np.ndarray, quantile: np.ndarray, level: float) -> float:
