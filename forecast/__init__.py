@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from forecast.ensemble import Ensemble
     from forecast.error import CannotWrite, Diverged, ForecastError, Refusal
     from forecast.forecaster import Forecaster
 
-__all__ = ["CannotWrite", "Diverged", "ForecastError", "Forecaster", "Refusal"]
+__all__ = ["CannotWrite", "Diverged", "Ensemble", "ForecastError", "Forecaster", "Refusal"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,7 +16,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'forecast' has no attribute '{name}'")
     from importlib import import_module
 
-    module = "forecast.forecaster" if name == "Forecaster" else "forecast.error"
+    module = f"forecast.{name.lower()}" if name in ("Ensemble", "Forecaster") else "forecast.error"
     return getattr(import_module(module), name)
 
 

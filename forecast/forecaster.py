@@ -227,13 +227,13 @@ class Forecaster:
         labelled(grid, fitted.config)
         return panels.panel(grid, fitted.statistics)
 
-    def origins(self, panel: Panel, stride: int | None) -> Windows:
-        """The windows of the test part of a panel."""
+    def origins(self, panel: Panel, stride: int | None, part: str = "test") -> Windows:
+        """The windows of a part of a panel, as they are judged."""
         if stride is not None and (not isinstance(stride, int) or stride < 1):
             raise Refusal(f"stride={stride}: expected a whole number of at least 1", "config")
         fitted = self.fitted
         window = origin_window(fitted.config, panel.layout.clock, fitted.statistics.season, stride)
-        return SeriesDataModule.cut(panel, window, fitted.borders_of(panel), "test")
+        return SeriesDataModule.cut(panel, window, fitted.borders_of(panel), part)
 
     def forecast(self, windows: Windows, levels: Sequence[float] | None = None) -> pd.DataFrame:
         """The forecast table of windows."""

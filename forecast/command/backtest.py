@@ -1,4 +1,4 @@
-"""forecast from rolling origins over the test part with a trained run, and score it"""
+"""forecast from rolling origins over the test part with a trained run or an ensemble, and score it"""
 
 from pathlib import Path
 from typing import Any
@@ -9,19 +9,16 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
     from forecast import artifact
     from forecast.board import figure
     from forecast.board.summary import summary
-    from forecast.error import Refusal
-    from forecast.forecaster import Forecaster
+    from forecast.ensemble import opened
     from forecast.sweep.folder import claimed, stamp
 
-    if config["run"] is None:
-        raise Refusal("which run? Name its folder: forecast backtest run=outputs/...", "config")
-    forecaster = Forecaster.load(config["run"])
-    path = config["data"]["path"] or forecaster.fitted.config["data"]["path"]
+    forecaster, source, home = opened(config["run"], config["ensemble"], "backtest")
+    path = config["data"]["path"] or source
     judged = forecaster.judge(path, stride=config["stride"])
     table = judged.forecasts[forecaster.name]
-    with claimed(Path(config["folder"] or Path(config["run"]) / "backtest" / stamp()), folder) as out:
+    with claimed(Path(config["folder"] or home / stamp()), folder) as out:
         artifact.write(out / "forecast.csv", table.to_csv(index=False))
         artifact.write(out / "scores.csv", judged.scores.to_csv(index=False))
         artifact.write(out / "forecast.png", figure.png(figure.fan(table, f"{forecaster.name}: backtest")))
-    print(f"{summary(judged.scores)}\n{len(table)} rows in {out / 'forecast.csv'}\nrun: {config['run']}")
+    print(f"{summary(judged.scores)}\n{len(table)} rows in {out / 'forecast.csv'}\nrun: {home.parent}")
     return float(judged.scores["value"].iloc[0])

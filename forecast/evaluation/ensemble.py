@@ -101,7 +101,8 @@ def smallest(loss: Callable[[np.ndarray], tuple[float, np.ndarray]], count: int)
     unit = loss(weights)[0] or 1.0
     least, planes, offsets = np.inf, [], []
     for _ in range(ROUNDS):
-        value, slope = (x / unit for x in loss(weights))
+        value, slope = loss(weights)
+        value, slope = value / unit, slope / unit
         if value < least:
             least, best = value, weights
         planes.append([*slope, -1.0])

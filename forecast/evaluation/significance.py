@@ -53,8 +53,8 @@ def losses(tables: Mapping[str, pd.DataFrame], loss: str) -> tuple[Losses, dict[
         raise Refusal(f"loss=pinball: the tables {', '.join(tables)} share no quantile level; use loss=mae", "levels")
     each = pd.DataFrame({name: by_row(table, loss, levels) for name, table in tables.items()})
     rows = rows.loc[each.index]
-    steps = {int(step): averaged(each.loc[part.index], part) for step, part in rows.groupby("step")}
-    return averaged(each, rows), steps
+    of_step = {step: rows[rows["step"] == step] for step in np.unique(rows["step"]).tolist()}
+    return averaged(each, rows), {step: averaged(each.loc[part.index], part) for step, part in of_step.items()}
 
 
 def by_row(table: pd.DataFrame, loss: str, levels: list[float]) -> pd.Series:
@@ -82,7 +82,7 @@ def averaged(each: pd.DataFrame, rows: pd.DataFrame) -> Losses:
 
 
 def significance(tables: Mapping[str, pd.DataFrame], *, loss: str, test: str) -> pd.DataFrame:
-    """Tests of every pair: test, loss, step (empty: multivariate), row, column, statistic, p.
+    """Tests of every pair: test, loss, step (empty: multivariate), cutoffs, row, column, statistic, p.
 
     `test` is one of TESTS: dm, gw, gw_unconditional. Steps with too few cutoffs are left out; raises Refusal if there
     are too few at all, or fewer than two tables.
@@ -115,8 +115,8 @@ def tested(each: Losses, test: str, step: int | None) -> pd.DataFrame:
     row, column = np.nonzero(~np.eye(len(names), dtype=bool))
     statistic, p = TESTS[test](values[:, row] - values[:, column], each.overlap)
     names = np.array(names, dtype=object)
-    columns = {"step": step, "row": names[row], "column": names[column], "statistic": statistic, "p": p}
-    return pd.DataFrame(columns)
+    columns = {"step": step, "cutoffs": len(values), "row": names[row], "column": names[column]}
+    return pd.DataFrame({**columns, "statistic": statistic, "p": p})
 
 
 def diebold_mariano(difference: np.ndarray, overlap: int) -> tuple[np.ndarray, np.ndarray]:

@@ -174,7 +174,7 @@ def test_classes_are_tested_by_their_brier_score():
 @pytest.mark.parametrize("test", TESTS)
 def test_a_small_p_says_that_the_column_is_better(test):
     found = significance({"good": table(1, 1), "bad": table(3, 2), "same": table(1, 3)}, loss="mae", test=test)
-    assert list(found) == ["test", "loss", "step", "row", "column", "statistic", "p"]
+    assert list(found) == ["test", "loss", "step", "cutoffs", "row", "column", "statistic", "p"]
     wide = found[found["step"].isna()].pivot(index="row", columns="column", values="p")
     assert wide.loc["bad", "good"] < 1e-6 < 0.9 < wide.loc["good", "bad"] and wide.loc["same", "good"] > 0.01
     steps = found[found["step"].notna()]
