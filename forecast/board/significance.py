@@ -62,7 +62,7 @@ def listed(held: pd.DataFrame) -> str:
 def heat(found: pd.DataFrame, held: pd.DataFrame, level: float) -> Figure:
     """The p of each pair, and where steps were tested the share of them; the darker, the surer the column is better."""
     p, better, steps = matrices(found, level)
-    panels = [("p", p.map(chance), (1 - p / level).clip(lower=-1) * 0.85 + 0.15)]
+    panels = [("p", p.map(chance), (1 - 0.85 * p / level).where(p < level, 0))]
     if better is not None:
         words = better.map(lambda x: "" if pd.isna(x) else f"{x:.0f}")
         panels.append((f"significant steps of {steps}", words, better / steps))

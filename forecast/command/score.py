@@ -12,7 +12,6 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
 
     Writes scores.csv, significance.csv and significance.png if a `folder` is named.
     """
-    from forecast import artifact
     from forecast.board import significance as board
     from forecast.board.figure import png
     from forecast.board.summary import summary
@@ -28,6 +27,8 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
     if tests is not None:
         print(f"\n{board.text(*tests, config['level'])}")
     if config["folder"] is not None:
+        from forecast import artifact  # brings torch, which printing does without
+
         with claimed(Path(config["folder"]), folder) as out:
             artifact.write(out / "scores.csv", scores.to_csv(index=False))
             if tests is not None:
@@ -40,10 +41,10 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
 def verified(config: dict[str, Any]) -> None:
     """Refuses values that can't be right, before any file is read; tests say themselves what they know."""
     from forecast.error import Refusal
-    from forecast.setting import whole
 
-    whole(config, "draws", 1)
-    whole(config, "seed", 0)
+    for key, least in (("draws", 1), ("seed", 0)):
+        if not isinstance(config[key], int) or config[key] < least:
+            raise Refusal(f"{key}={config[key]}: expected a whole number of at least {least}", "config")
     if not isinstance(config["level"], float) or not 0 < config["level"] < 1:
         raise Refusal(f"level={config['level']}: expected a number between 0 and 1", "config")
     if config["ensemble"] not in (None, "mean", "median"):
