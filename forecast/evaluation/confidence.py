@@ -56,7 +56,7 @@ def eliminated(values: np.ndarray, means: np.ndarray, statistic: str) -> tuple[l
             drawn = spread[:, left] - spread[:, left].mean(1, keepdims=True)
         deviation = np.sqrt(np.square(drawn).mean(0))
         t, drawn = ratio(gap, deviation), ratio(drawn, deviation)
-        drawn = (np.abs(drawn) if statistic == "range" else drawn).reshape(len(means), -1).max(1)
+        drawn = drawn.reshape(len(means), -1).max(1)  # of pairs both ways round, so that it is the largest |t_ij|
         worst = int(t.reshape(len(left), -1).max(1).argmax())
         found.append(max(found[-1], float((drawn >= t.max()).mean())))
         order.append(left.pop(worst))

@@ -221,6 +221,16 @@ def test_the_confidence_set_is_that_of_arch(statistic, method):
     assert p[0] < 0.01 < 0.05 < p[-2] < p[-1] == 1
 
 
+def test_who_leaves_later_has_no_smaller_p():
+    """Two differ little but surely; a third that is all noise leaves before, by a test that is not sure at all."""
+    rng = np.random.default_rng(6)
+    one = rng.normal(size=200)
+    values = np.stack([one, one + 0.01 + 0.001 * rng.normal(size=200), 0.6 + 5 * rng.normal(size=200)], 1)
+    order, p = eliminated(values, resampled(values, 1, 500, 1), "max")
+    _, alone = eliminated(values[:, :2], resampled(values[:, :2], 1, 500, 1), "max")
+    assert order == [2, 1, 0] and alone[0] == 0 < 0.01 < p[0] == p[1]
+
+
 def test_blocks_are_those_of_a_loop():
     values = np.random.default_rng(1).normal(1e6, 1, (23, 3))
     starts = np.random.default_rng(7).integers(0, 23 - 5 + 1, (50, 5))
