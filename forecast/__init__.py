@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from forecast.ensemble import Ensemble
     from forecast.error import CannotWrite, Diverged, ForecastError, Refusal
     from forecast.fold import Refit
     from forecast.forecaster import Forecaster
 
-PLACES = {"Forecaster": "forecaster", "Refit": "fold"}  # the others are in error
-__all__ = ["CannotWrite", "Diverged", "ForecastError", "Forecaster", "Refit", "Refusal"]
+PLACES = {"Ensemble": "ensemble", "Forecaster": "forecaster", "Refit": "fold"}  # the others are in error
+__all__ = ["CannotWrite", "Diverged", "Ensemble", "ForecastError", "Forecaster", "Refit", "Refusal"]
 
 
 def __getattr__(name: str) -> Any:

@@ -125,7 +125,7 @@ class Forecaster:
         data). Known covariates must reach over the horizon. Returns the forecast table, in data units; of labelled
         series, whose labels are not looked at, that of the labels.
         """
-        return self.ahead(self.panel(None if frame is None else self.grid(frame)), levels)
+        return self.ahead(self.panel(frame), levels)
 
     def ahead(self, panel: Panel, levels: Sequence[float] | None = None) -> pd.DataFrame:
         """The forecast table of what follows the last observed row of each series of a panel."""
@@ -146,7 +146,7 @@ class Forecaster:
         if not isinstance(n, int) or n < 1:
             raise Refusal(f"n={n}: expected a whole number of paths, of at least 1", "config")
         fitted, data = self.fitted, self.fitted.config["data"]
-        panel = self.panel(None if frame is None else self.grid(frame))
+        panel = self.panel(frame)
 
         def phased(table: pd.DataFrame) -> pd.DataFrame:
             clock = panel.layout.clock
@@ -173,13 +173,12 @@ class Forecaster:
         way, and a `folder` keeps what is done, so that the same call goes on after an interruption. Every origin has a
         season of history, so that seasonal naive can be judged on it. Returns the forecast table with y.
         """
-        grid = self.grid(frame) if frame is not None or refit is not None else None
-        panel = self.panel(grid)
-        return self.rolling(grid, self.origins(panel, stride), levels, refit, folder)
+        given = frame if refit is None else self.grid(frame)
+        return self.rolling(given, self.origins(self.panel(given), stride), levels, refit, folder)
 
     def rolling(
         self,
-        grid: Grid | None,
+        given: Frame | Grid | None,
         windows: Windows,
         levels: Sequence[float] | None,
         refit: Refit | None,
@@ -187,12 +186,12 @@ class Forecaster:
     ) -> pd.DataFrame:
         """The forecast table of windows of the test part, by the fitted model or by those that `refit` learns."""
         fitted = self.fitted
-        if refit is None or grid is None:
+        if refit is None or not isinstance(given, Grid):
             return fitted.issued(windows, levels)
         with tempfile.TemporaryDirectory() as scratch:
             kept = Path(scratch if folder is None else folder)
             levels = None if levels is None else tuple(levels)
-            plan = Plan(fitted.config, grid, fitted.borders, fitted.statistics.season, refit, levels, kept)
+            plan = Plan(fitted.config, given, fitted.borders, fitted.statistics.season, refit, levels, kept)
             return rolled(plan, windows)
 
     def judge(
@@ -208,11 +207,11 @@ class Forecaster:
 
         Calibrated forecasts stand beside themselves as they were before. Labels have no seasons: theirs stand alone.
         """
-        grid = self.grid(frame) if frame is not None or refit is not None else None
-        fitted, panel = self.fitted, self.panel(grid)
+        given = frame if refit is None else self.grid(frame)
+        fitted, panel = self.fitted, self.panel(given)
         windows = self.origins(panel, stride)
         name = self.name if refit is None else f"{self.name} ({refit.name})"
-        forecasts = {name: self.rolling(grid, windows, None, refit, folder)}
+        forecasts = {name: self.rolling(given, windows, None, refit, folder)}
         if fitted.calibration is not None and refit is None:
             forecasts[f"{name} (uncalibrated)"] = fitted.forecast(windows)
         if not fitted.config["data"]["label"]:
@@ -252,19 +251,19 @@ class Forecaster:
         labelled(found, fitted.config)
         return found
 
-    def panel(self, grid: Grid | None) -> Panel:
-        """The training panel, or rows scaled as it was."""
+    def panel(self, given: Frame | Grid | None) -> Panel:
+        """The training panel, or new rows scaled as it was."""
         fitted = self.fitted
-        if grid is not None:
-            return panels.panel(grid, fitted.statistics)
+        if given is not None:
+            return panels.panel(given if isinstance(given, Grid) else self.grid(given), fitted.statistics)
         if fitted.panel is None:
             raise Refusal("a loaded forecaster has no data of its own: pass a DataFrame", "no-data")
         return fitted.panel
 
-    def origins(self, panel: Panel, stride: int | None) -> Windows:
-        """The windows of the test part of a panel."""
+    def origins(self, panel: Panel, stride: int | None, part: str = "test") -> Windows:
+        """The windows of a part of a panel, as they are judged."""
         if stride is not None and (not isinstance(stride, int) or stride < 1):
             raise Refusal(f"stride={stride}: expected a whole number of at least 1", "config")
         fitted = self.fitted
         window = origin_window(fitted.config, panel.layout.clock, fitted.statistics.season, stride)
-        return SeriesDataModule.cut(panel, window, fitted.borders_of(panel), "test")
+        return SeriesDataModule.cut(panel, window, fitted.borders_of(panel), part)

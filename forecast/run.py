@@ -23,12 +23,8 @@ from forecast.sweep.folder import claim, release, stamp
 from forecast.sweep.ranking import ranking
 
 INTERRUPTED = 75
-BARE = {
-    "fetch": "name",
-    "init": "path",
-    "report": "path",
-    "score": "table",
-}  # the key that a word without one belongs to
+BARE = {"fetch": "name", "init": "path", "report": "path", "score": "tables"}  # the key of a word without one
+SEVERAL = ("tables",)  # keys that take more than one such word
 
 
 def run(command: str, rest: list[str]) -> int:
@@ -86,7 +82,7 @@ def run(command: str, rest: list[str]) -> int:
 
 
 def arguments(command: str, rest: list[str], sweep: Path | None) -> list[str]:
-    """What Hydra is given: overrides that its grammar takes, `score file.csv` by its key, and the sweep's folder."""
+    """What Hydra is given: overrides that its grammar takes, `score a.csv b.csv` by its key, and the sweep's folder."""
     rest = config.complete(command, keyed(command, rest))
     if sweep is not None:
         first = next((i for i, x in enumerate(rest) if "=" in x and not x.startswith("-")), len(rest))
@@ -95,14 +91,16 @@ def arguments(command: str, rest: list[str], sweep: Path | None) -> list[str]:
 
 
 def keyed(command: str, rest: list[str]) -> list[str]:
-    """`score file.csv` as `score table=file.csv`; a word after a flag is the flag's (`--cfg job`)."""
-    if command not in BARE:
-        return rest
+    """`score a.csv b.csv` as `score tables=['a.csv','b.csv']`; a word after a flag is the flag's (`--cfg job`)."""
+    key = BARE.get(command, "")
     pairs = zip(["", *rest], rest, strict=False)
-    bare = [x for flag, x in pairs if x[:1] != "-" and "=" not in x and (flag[:1] != "-" or "=" in flag)]
-    if len(bare) > 1:
-        raise Refusal(f"forecast {command} takes one {BARE[command]} at a time, not {' and '.join(bare)}", "config")
-    return [f"{BARE[command]}={x}" if x in bare else x for x in rest]
+    bare = [x for flag, x in pairs if key and x[:1] != "-" and "=" not in x and (flag[:1] != "-" or "=" in flag)]
+    if not bare:
+        return rest
+    if key not in SEVERAL and len(bare) > 1:
+        raise Refusal(f"forecast {command} takes one {key} at a time, not {' and '.join(bare)}", "config")
+    typed = f"{key}={config.written(bare) if key in SEVERAL else bare[0]}"
+    return [typed if x == bare[0] else x for x in rest if x not in bare[1:]]
 
 
 def conclude(sweep: Path, failed: dict[str, str]) -> None:

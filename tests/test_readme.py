@@ -12,6 +12,7 @@ import pytest
 from forecast.check import CONTRACTS
 from forecast.config import composed
 from forecast.data.synthetic import panel
+from forecast.run import keyed
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -44,7 +45,7 @@ def test_the_python_of_the_readme_runs():
 def test_the_commands_of_the_readme_compose(line):
     _, command, *words = shlex.split(line)
     if command == "score":
-        words = [f"table={words[0]}"]
+        words = keyed(command, words)
     overrides = [word.split(",")[0] if "[" not in word else word for word in words if word != "-m"]
     assert composed(command, overrides)
 

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from forecast.board.figure import FORECAST, QUIET, dressed, tint, without
-from forecast.evaluation.metrics import levels_of
+from forecast.evaluation.table import levels_of
 
 
 def below(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""forecast from rolling origins over the test part with a trained run, and score it"""
+"""forecast from rolling origins over the test part with a trained run or an ensemble, and score it"""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,16 +16,13 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
     from forecast import artifact
     from forecast.board import figure, sheet
     from forecast.board.summary import summary
-    from forecast.error import Refusal
+    from forecast.ensemble import opened
     from forecast.fold import Refit
-    from forecast.forecaster import Forecaster
     from forecast.sweep.folder import claimed, stamp
 
-    if config["run"] is None:
-        raise Refusal("which run? Name its folder: forecast backtest run=outputs/...", "config")
-    forecaster = Forecaster.load(config["run"])
-    path = config["data"]["path"] or forecaster.fitted.config["data"]["path"]
-    wanted = Path(config["folder"] or Path(config["run"]) / "backtest" / stamp())
+    forecaster, source, home = opened(config["run"], config["ensemble"], "backtest")
+    path = config["data"]["path"] or source
+    wanted = Path(config["folder"] or home / stamp())
     refit = None if config["refit"]["every"] is None else Refit(**config["refit"])
     going_on = nullcontext(wanted) if refit and (wanted / FOLDS).is_dir() else claimed(wanted, folder)
     with going_on as out:
@@ -36,5 +33,5 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
         artifact.write(out / "scores.csv", judged.scores.to_csv(index=False))
         for file, drawn in sheet.sheets(judged.forecasts, f"{name}: backtest").items():
             artifact.write(out / f"{file}.png", figure.png(drawn))
-    print(f"{summary(judged.scores)}\n{len(table)} rows in {out / 'forecast.csv'}\nrun: {config['run']}")
+    print(f"{summary(judged.scores)}\n{len(table)} rows in {out / 'forecast.csv'}\nrun: {home.parent}")
     return float(judged.scores["value"].iloc[0])

@@ -28,11 +28,11 @@ def numbers(table: pd.DataFrame, name: str) -> np.ndarray:
     return table[name].astype("float64").to_numpy()
 
 
-def checked(table: pd.DataFrame) -> pd.DataFrame:
+def checked(table: pd.DataFrame, *, empty: bool = False) -> pd.DataFrame:
     """The table with a `point`, which is the median q0.5 where there is no other.
 
     Raises Refusal if a column is missing or is not of numbers, if a row with an observed y has a forecast that is not
-    finite, and if no y is observed.
+    finite, and if no y is observed (unless it may be `empty`).
     """
     levels = levels_of(table)
     if "point" not in table.columns and 0.5 in levels:
@@ -50,9 +50,9 @@ def checked(table: pd.DataFrame) -> pd.DataFrame:
             row = int(wrong.to_numpy().argmax())
             found = table[name].iloc[row]
             raise Refusal(f"row {row + 1} of the forecast table: '{found}' in '{name}' is not a number", "not-a-number")
-    empty = np.isnan(numbers(table, "y"))
+    missing = np.isnan(numbers(table, "y"))
     for name in ("y", "point", *levels.values()):
-        unusable = ~np.isfinite(numbers(table, name)) & ~empty
+        unusable = ~np.isfinite(numbers(table, name)) & ~missing
         if unusable.any():
             row = int(unusable.argmax())
             found = table[name].iloc[row]
@@ -60,6 +60,12 @@ def checked(table: pd.DataFrame) -> pd.DataFrame:
                 f"row {row + 1} of the forecast table: {found} in '{name}', where y is observed, is not finite",
                 "not-a-number",
             )
-    if empty.all():
+    if missing.all() and not empty:
         raise Refusal("no row of the forecast table has an observed y: there is nothing to score yet", "no-rows")
     return table
+
+
+def observed(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table that can be scored which have an observed y."""
+    table = checked(table)
+    return table[table["y"].notna()]

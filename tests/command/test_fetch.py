@@ -78,9 +78,10 @@ def test_what_is_refused_is_said_in_a_line(forecast, words, said):
     [
         ("fetch", ["ETTh1"], ["name=ETTh1"]),
         ("init", ["my.csv", "freq=h"], ["path=my.csv", "freq=h"]),
-        ("score", ["levels=1", "a b.csv"], ["levels=1", "table=a b.csv"]),
-        ("score", ["--cfg", "job", "a.csv"], ["--cfg", "job", "table=a.csv"]),
-        ("score", ["--cfg=job", "a.csv"], ["--cfg=job", "table=a.csv"]),
+        ("score", ["levels=1", "a b.csv"], ["levels=1", "tables=['a b.csv']"]),
+        ("score", ["--cfg", "job", "a.csv"], ["--cfg", "job", "tables=['a.csv']"]),
+        ("score", ["--cfg=job", "a.csv"], ["--cfg=job", "tables=['a.csv']"]),
+        ("score", ["a.csv", "test=dm", "it's.csv"], [r"tables=['a.csv','it\'s.csv']", "test=dm"]),
         ("fetch", [], []),
         ("train", ["horizon"], ["horizon"]),
     ],
@@ -90,8 +91,8 @@ def test_a_word_without_a_key_belongs_to_the_commands_own(command, words, given)
 
 
 def test_two_words_without_a_key_are_refused():
-    with pytest.raises(Refusal, match=r"score takes one table at a time, not a\.csv and b\.csv"):
-        arguments("score", ["a.csv", "b.csv"], None)
+    with pytest.raises(Refusal, match=r"init takes one path at a time, not a\.csv and b\.csv"):
+        arguments("init", ["a.csv", "b.csv"], None)
 
 
 def test_a_set_that_did_not_come_says_so_with_its_exit_code(forecast, monkeypatch):
