@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from forecast.board.error import by_step
 from forecast.board.figure import HOLE, successive
 from forecast.board.leaderboard import Group, losses
 from forecast.board.runs import KEYS, Run
@@ -85,17 +86,11 @@ def charts(run: Run, rows: pd.DataFrame, names: list[str]) -> dict[str, Any]:
         "name": f"{run.model}: {run.name}",
         "bands": [f"{100 * low:g}% to {100 * high:g}%" for low, high in bands],
         "series": [{"point": numbers(x["point"]), "spread": [numbers(x[name]) for name in columns]} for x in series],
-        "step": by_step(run.table),
+        "step": numbers(by_step(run.table)),
         "week": by_hour(run.table),
         "reliability": reliability(run.table),
         "confusion": confusion(run.table).to_numpy().tolist() if classes_of(run.table) else None,
     }
-
-
-def by_step(table: pd.DataFrame) -> list[float | None]:
-    """The mean loss of each step ahead, over all series and cutoffs; rows are sorted by series, cutoff, ds."""
-    step = table.groupby(["unique_id", "cutoff"], sort=False).cumcount()
-    return numbers(pd.Series(losses(table)).groupby(step.to_numpy()).mean())
 
 
 def by_hour(table: pd.DataFrame) -> dict[str, Any] | None:

@@ -9,7 +9,9 @@ import pandas as pd
 
 from forecast.board.runs import CLOSE, KEYS, Run
 from forecast.error import Refusal
-from forecast.evaluation.metrics import classes_of, error_of, scores
+from forecast.evaluation import significance
+from forecast.evaluation.metrics import error_of, scores
+from forecast.evaluation.table import classes_of
 
 METRICS = ("mae", "rmse", "mase", "skill", "wql", "coverage_80", "accuracy", "f1", "log_loss", "brier")
 
@@ -98,25 +100,20 @@ def key(run: Run) -> str:
 
 def ranked(runs: list[Run]) -> Group:
     runs = sorted(runs, key=lambda run: (error_of(run.scores), run.name))
-    return Group(runs[0].data, runs, [np.nan, *(p_value(run.table, runs[0].table) for run in runs[1:])])
+    return Group(runs[0].data, runs, chances(runs))
 
 
-def p_value(table: pd.DataFrame, best: pd.DataFrame) -> float:
-    """The two-sided p-value of equal accuracy of two tables with the same judged rows; NaN with a single cutoff.
-
-    The paired t-test on the mean loss of each cutoff, which is the Diebold-Mariano test at horizon 1 with the
-    correction for few forecasts (F. X. Diebold, R. S. Mariano, "Comparing predictive accuracy", 1995; D. Harvey,
-    S. Leybourne, P. Newbold, "Testing the equality of prediction mean squared errors", 1997). Where forecasts
-    overlap, losses of neighbouring cutoffs are alike and it is too small.
-    """
-    from scipy.stats import t
-
-    each = [x.assign(loss=losses(x)).groupby("cutoff")["loss"].mean().dropna().to_numpy() for x in (table, best)]
-    distance = each[0] - each[1]
-    if len(distance) < 2 or not distance.any():
-        return np.nan if len(distance) < 2 else 1.0
-    error = distance.std(ddof=1) / len(distance) ** 0.5
-    return float(2 * t.sf(abs(distance.mean()) / error, len(distance) - 1)) if error else 0.0
+def chances(runs: Sequence[Run]) -> list[float]:
+    """How likely the first run is no better than each other: Diebold-Mariano, one-sided; NaN with too few cutoffs."""
+    unknown = [np.nan] * len(runs)
+    if len(runs) < 2:
+        return unknown
+    whole, _ = significance.losses({str(i): run.table for i, run in enumerate(runs)}, "mae")
+    if significance.lacking(whole):
+        return unknown
+    found = significance.tested(whole, "dm", None)
+    p = found[found["column"] == "0"].set_index("row")["p"]
+    return [np.nan, *(float(p[str(i)]) for i in range(1, len(runs)))]
 
 
 def losses(table: pd.DataFrame) -> np.ndarray:

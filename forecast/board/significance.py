@@ -41,9 +41,8 @@ def text(found: pd.DataFrame, held: pd.DataFrame, level: float) -> str:
     """The table of p-values, that of significant steps, and the model confidence set."""
     p, better, steps = matrices(found, level)
     cells = [[name, *map(chance, row)] for name, row in zip(p.index, p.to_numpy(), strict=True)]
-    blocks = [
-        f"{titled(found)}\np that the column is no better than the row:\n{terminal.table([['', *p.columns], *cells], (0,))}"
-    ]
+    chances = terminal.table([["", *p.columns], *cells], (0,))
+    blocks = [f"{titled(found)}\np that the column is no better than the row:\n{chances}"]
     if better is not None:
         cells = [[x, *("" if pd.isna(y) else f"{y:.0f}" for y in row)]
                  for x, row in zip(better.index, better.to_numpy(), strict=True)]  # fmt: skip
