@@ -13,6 +13,7 @@ from forecast.evaluation.classes import confusion
 from forecast.evaluation.table import classes_of, levels_of
 
 SERIES, ROWS = 20, 4000  # at most so many series, and so many rows of all of them together
+SMALLEST = 1e-290  # powers of ten end not far below
 DIGITS = 5
 
 
@@ -118,7 +119,7 @@ def numbers(values: pd.Series) -> list[float | None]:
     array = values.to_numpy("float64")
     seen = array[np.isfinite(array)]
     size = (np.ptp(seen) or np.abs(seen).max()) if len(seen) else 0.0
-    rounded = np.round(array, DIGITS - 1 - int(np.floor(np.log10(size)))) if size else array
+    rounded = np.round(array, DIGITS - 1 - int(np.floor(np.log10(size)))) if size > SMALLEST else array
     found = rounded.astype(object)
     found[np.isnan(rounded)] = None
     return found.tolist()
