@@ -105,8 +105,6 @@ class Forecaster:
         lawful(grid, build.part("head", settings["head"]))
         outside(grid, settings["data"]["min"], settings["data"]["max"])
         panel, statistics = prepared(settings, grid, borders, folder)
-        window = origin_window(settings, grid.layout.clock, statistics.season)
-        SeriesDataModule.cut(panel, window, borders, "test")  # refused before any training
         digest = grid.digest
         del grid  # training needs the panel only
         self.fitted_ = learn(settings, panel, statistics, borders, digest, folder)

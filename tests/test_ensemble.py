@@ -67,7 +67,7 @@ def test_weights_are_learnt_on_the_validation_part(fitted):
     """From forecasts whose targets all lie there, and they are the best ones for them."""
     first = fitted.members[0]
     train, val, _ = first.fitted.borders
-    tables = {str(i): x.forecast(x.origins(x.panel(None), None, "val")) for i, x in enumerate(fitted.members)}
+    tables = {str(i): x.fitted.forecast(x.origins(x.panel(None), None, "val")) for i, x in enumerate(fitted.members)}
     begin, end = first.fitted.layout.clock.stamps(np.array([train, val]))
     for each in tables.values():
         assert (each["ds"] >= begin).all() and (each["ds"] < end).all()

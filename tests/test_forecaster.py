@@ -181,7 +181,7 @@ def test_order_and_company_do_not_matter(fitted):
 def test_a_forecast_does_not_depend_on_how_many_are_made_at_once(fitted, monkeypatch):
     base = fitted.judge(stride=1)
     for size in (1, 7, 1000):
-        monkeypatch.setattr("forecast.forecaster.AT_ONCE", size)
+        monkeypatch.setattr("forecast.fitted.AT_ONCE", size)
         other = fitted.judge(stride=1)
         np.testing.assert_allclose(other.scores["value"], base.scores["value"], rtol=1e-6)
 

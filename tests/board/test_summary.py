@@ -84,7 +84,7 @@ def test_numbers_of_everyday_size_are_written_out(value):
 
 
 def test_one_model_and_one_metric_make_a_table():
-    assert summary(long({"m": {"wql": 2.5}})).split("\n") == ["       m", "wql  2.5   weighted quantile loss"]
+    assert summary(long({"m": {"wql": 2.5}})).split("\n") == ["       m", "wql  2.5  weighted quantile loss"]
 
 
 def test_the_order_is_that_of_the_scores():

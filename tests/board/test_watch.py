@@ -88,7 +88,7 @@ def test_figures_are_of_the_newest_validation_windows_and_of_the_weights_that_ar
     assert table["ds"].max() == end - pd.Timedelta("1h")
     assert table["y"].to_numpy() == pytest.approx(frame().set_index("ds")["y"].loc[table["ds"]].to_numpy())
     val = SeriesDataModule.cut(made.panel(None), Window(48, 12), made.fitted.borders, "val")
-    pd.testing.assert_frame_equal(made.forecast(val.recent(6)), table)
+    pd.testing.assert_frame_equal(made.fitted.forecast(val.recent(6)), table)
     assert not np.allclose(tables[0]["point"], table["point"])
 
 
@@ -165,7 +165,7 @@ def rounds(folder: Path, times: int, series: int) -> tuple[int, float]:
     """Figures kept, and MiB that memory grew by, over so many validations after some to warm up."""
     made = fitted(None, series=series)
     val = made.origins(made.panel(None), 12)
-    callback = Figures(lambda n: made.forecast(val.recent(n)), every_n_epochs=1, seconds=0.0, share=1.0, windows=8)
+    callback = Figures(lambda n: made.fitted.forecast(val.recent(n)), every_n_epochs=1, seconds=0.0, share=1.0, windows=8)
     trainer = SimpleNamespace(
         logger=logger(folder), current_epoch=0, global_step=0, sanity_checking=False, is_global_zero=True
     )
