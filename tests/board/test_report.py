@@ -235,7 +235,7 @@ def test_runs_on_other_columns_of_the_same_data_are_compared_and_it_is_said(tmp_
     assert "trained on 2 versions of these data" in "".join(reported(tmp_path).shown)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(cutoffs=st.integers(10, 40), noise=st.sampled_from([0.5, 1.0, 1.1]), seed=st.integers(1, 99))
 def test_significance_is_the_paired_test_of_the_losses_of_cutoffs(cutoffs, noise, seed):
     one = forecasts(series=("a", "b"), cutoffs=cutoffs)

@@ -165,7 +165,9 @@ def rounds(folder: Path, times: int, series: int) -> tuple[int, float]:
     """Figures kept, and MiB that memory grew by, over so many validations after some to warm up."""
     made = fitted(None, series=series)
     val = made.origins(made.panel(None), 12)
-    callback = Figures(lambda n: made.fitted.forecast(val.recent(n)), every_n_epochs=1, seconds=0.0, share=1.0, windows=8)
+    callback = Figures(
+        lambda n: made.fitted.forecast(val.recent(n)), every_n_epochs=1, seconds=0.0, share=1.0, windows=8
+    )
     trainer = SimpleNamespace(
         logger=logger(folder), current_epoch=0, global_step=0, sanity_checking=False, is_global_zero=True
     )
