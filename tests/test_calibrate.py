@@ -134,7 +134,7 @@ def test_predicting_goes_on_where_a_backtest_has_come_to(method):
     assert (found["cutoff"] == end).all() and len(found) == len(last)
     np.testing.assert_allclose(found[numbers(found)], last[numbers(found)], rtol=1e-6)
     plain = made.fitted.forecast(made.origins(made.panel(data), None))
-    fixed = made.calibrated(plain[plain["cutoff"] == end], made.panel(data)).reset_index(drop=True)
+    fixed = made.fitted.calibrated(plain[plain["cutoff"] == end], made.panel(data)).reset_index(drop=True)
     assert (found["q0.9"] - fixed["q0.9"]).abs().max() > 0.1  # more than validation alone had taught
 
 
