@@ -11,7 +11,7 @@ from forecast.board.figure import ACTUAL, FORECAST, QUIET, dressed, tint, withou
 from forecast.board.rhythm import Rhythm, places, rhythm, wall
 from forecast.evaluation.metrics import classes_of
 
-OTHERS = ("#8a8a8a", "#c8802d", "#4c9a62", "#8d5fb0", "#b94a4a", "#5aa7b5")  # baselines beside the model
+OTHERS = ("#8a8a8a", "#c8802d", "#4c9a62", "#8d5fb0", "#b94a4a", "#5aa7b5", "#c06aa8", "#7a6a3a")  # beside the model
 DARKER = LinearSegmentedColormap.from_list("forecast", [tint(0.03), tint(0.5), tint(1.0), "#0b2e4f"])
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -42,6 +42,8 @@ def by_step(table: pd.DataFrame) -> pd.Series:
 def steps(axes: Axes, tables: Mapping[str, pd.DataFrame]) -> None:
     """The error of each step of the horizon, of the first table as the model's, of the others beside it."""
     table, errors = next(iter(tables.values())), {name: by_step(each) for name, each in tables.items()}
+    first = next(iter(errors))
+    errors = {name: each for name, each in errors.items() if name == first or not each.equals(errors[first])}
     last = max((int(error.index[-1]) for error in errors.values() if len(error)), default=0)
     if not last:
         return without(axes, NONE)
@@ -53,9 +55,10 @@ def steps(axes: Axes, tables: Mapping[str, pd.DataFrame]) -> None:
     axes.set_xticks(range(each, last + 1, each))
     if last == 1:
         axes.set_xlim(0, 2)
-    axes.set_ylim(bottom=0)
+    most = max(error.max() for error in errors.values())
+    axes.set_ylim(0, most * (1.4 if len(errors) > 3 else 1.05) or 1)  # room for the names
     axes.set(xlabel="step of the horizon", ylabel=measure(table))
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, ncols=1 if len(errors) <= 3 else 3)
     return None
 
 

@@ -45,7 +45,7 @@ def page(groups: Sequence[Group], left_out: Mapping[str, str], title: str) -> st
     """
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
-        from plotly.offline import get_plotlyjs
+        from plotly.offline import get_plotlyjs  # type: ignore[import-not-found]
     except ImportError as error:
         raise Refusal(
             f"the report needs {error.name}, which is not installed: pip install 'forecast[report]'", "missing-package"
