@@ -118,7 +118,8 @@ def numbers(model: Any, batch: Batch) -> tuple[Tensor, ...]:
 
 
 def trained(model: Any, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of one training step, and the gradient of each parameter."""
+    """The loss of one training step, and the gradient of each parameter; dropout and the like fall as each time."""
+    torch.manual_seed(1)
     model.train().zero_grad()
     model.on_train_epoch_start()
     loss = model.training_step(batch, 0)
@@ -218,7 +219,7 @@ def mixed_precision(make: Make, shape: Shape, support: str, kinds: Kinds = EVERY
                 return
             raise
         assert loss.isfinite(), f"{kind}: the loss is {loss} in mixed precision"
-        assert abs(loss - plain) <= 0.2 * (1 + abs(plain)), (
+        assert abs(loss - plain) <= 0.1 * (1 + abs(plain)), (
             f"{kind}: the loss is {loss} in mixed precision, not {plain}"
         )
 

@@ -1,6 +1,7 @@
 """Shapes in annotations are checked in every test: jaxtyping and beartype hook into the import of forecast."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # networks of tests are small: a second thread only waits
@@ -48,3 +49,30 @@ def elsewhere(tmp_path, monkeypatch):
     """Every test runs in a folder of its own, so that none can write into the checkout."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def forecast(monkeypatch, capfd):
+    """Runs the console script in this process: (exit code, stdout, stderr)."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        from forecast.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["forecast", *words])
+        try:
+            code = main()
+        except SystemExit as stop:  # argparse
+            code = int(stop.code or 0)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def csv(tmp_path) -> str:
+    """A small hourly CSV in the test's folder."""
+    from forecast.data.synthetic import panel
+
+    panel(series=1, rows=420, freq="h", seed=1)[["ds", "y"]].to_csv(tmp_path / "my.csv", index=False)
+    return "my.csv"

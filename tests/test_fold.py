@@ -68,7 +68,7 @@ def test_nothing_after_a_cutoff_changes_a_forecast_made_by_then(made, frame, nam
         assert not np.array_equal(*late)
 
 
-def test_a_model_that_learns_again_forecasts_otherwise_and_the_first_fold_is_near(made, frame):
+def test_a_model_that_learns_again_forecasts_the_same_rows_otherwise(made, frame):
     never, again = made.backtest(frame), made.backtest(frame, refit=Refit(2))
     assert not np.array_equal(never["point"], again["point"])
     equal(never.iloc[:, :4], again.iloc[:, :4])

@@ -20,7 +20,7 @@ LAYERS = next(rule for rule in RULES if rule["type"] == "layers")
 ROWS = [{name.strip() for name in row.split("|")} for row in LAYERS["layers"]]
 
 HYDRA = ("run", "command", "config", "build", "sweep", "forecaster")
-LIGHTNING = ("model", "data.module", "training", "setting", "learning", "sweep", "board", "command")
+LIGHTNING = ("model", "data.module", "training", "schedule", "setting", "learning", "sweep", "board", "command")
 STANDARD = sorted(sys.stdlib_module_names)
 TENSORS = ("model", "backbone", "head", "normalizer", "contract")
 

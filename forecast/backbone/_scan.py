@@ -4,6 +4,8 @@ Source of the scan: W. D. Hillis, G. L. Steele, "Data parallel algorithms", 1986
 "Were RNNs all we needed?", 2024, have it.
 """
 
+from abc import abstractmethod
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -24,9 +26,9 @@ class Unrolled(nn.Module):
         self.gates = nn.Linear(features, count * hidden_size)
         self.count, self.size = count, hidden_size
 
+    @abstractmethod
     def logarithms(self, *gates: Tensor) -> tuple[Tensor, Tensor]:
         """Of keep and new, from the gates before their sigmoid."""
-        raise NotImplementedError
 
     def forward(self, x: Float[Tensor, "b t f"], state: State) -> tuple[Float[Tensor, "b t d"], State]:
         keep, new = self.logarithms(*self.gates(x).to(state[0].dtype).chunk(self.count, -1))

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from forecast.board.calibration import below
 from forecast.board.error import by_step
 from forecast.board.figure import HOLE, successive
 from forecast.board.leaderboard import Group, losses
@@ -107,11 +108,10 @@ def by_hour(table: pd.DataFrame) -> dict[str, Any] | None:
 
 def reliability(table: pd.DataFrame) -> dict[str, Any] | None:
     """The share of y at or below the quantile of each level, which should be the level; None without quantiles."""
-    seen, levels = table[table["y"].notna()], levels_of(table)
-    if not levels:
+    levels, inside = below(table)
+    if not len(levels):
         return None
-    shares = [float((seen["y"] <= seen[name]).mean()) for name in levels.values()]
-    return {"level": list(levels), "share": numbers(pd.Series(shares)), "rows": len(seen)}
+    return {"level": levels.tolist(), "share": numbers(pd.Series(inside.mean(0))), "rows": len(inside)}
 
 
 def numbers(values: pd.Series) -> list[float | None]:

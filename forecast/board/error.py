@@ -9,7 +9,8 @@ from matplotlib.colors import LinearSegmentedColormap
 
 from forecast.board.figure import ACTUAL, FORECAST, QUIET, dressed, tint, without
 from forecast.board.rhythm import Rhythm, places, rhythm, wall
-from forecast.evaluation.metrics import classes_of
+from forecast.evaluation.group import steps as places_of
+from forecast.evaluation.table import classes_of
 
 OTHERS = ("#8a8a8a", "#c8802d", "#4c9a62", "#8d5fb0", "#b94a4a", "#5aa7b5", "#c06aa8", "#7a6a3a")  # beside the model
 DARKER = LinearSegmentedColormap.from_list("forecast", [tint(0.03), tint(0.5), tint(1.0), "#0b2e4f"])
@@ -34,9 +35,8 @@ def measure(table: pd.DataFrame) -> str:
 def by_step(table: pd.DataFrame) -> pd.Series:
     """The mean absolute error (of classes the share of wrong ones) of each step, counted from 1 in each forecast."""
     table = table.reset_index(drop=True)
-    step = table.sort_values("ds", kind="stable").groupby(["unique_id", "cutoff"], observed=True).cumcount() + 1
     seen = judged(table)
-    return seen["error"].abs().groupby(step.reindex(seen.index)).mean()
+    return seen["error"].abs().groupby(1 + places_of(table)[seen.index]).mean()
 
 
 def steps(axes: Axes, tables: Mapping[str, pd.DataFrame]) -> None:

@@ -69,7 +69,7 @@ def unpacked(raw: BinaryIO, source: str) -> Iterator[BinaryIO]:
             archive = zipfile.ZipFile(raw)
             members = [x for x in archive.namelist() if not x.endswith("/") and not x.startswith("__MACOSX")]
             inner = archive.open(members[0]) if len(members) == 1 else None
-        except (*BROKEN, NotImplementedError, RuntimeError, ValueError, struct.error) as error:
+        except (*BROKEN, RuntimeError, ValueError, struct.error) as error:
             raise Refusal(f"{source} can't be read: {error}", "unreadable") from error
         if inner is None:
             raise Refusal(

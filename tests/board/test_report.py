@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
 from forecast.board import drawing, leaderboard, report, runs
-from forecast.cli import main
 from forecast.config import composed
 from forecast.data.synthetic import panel
 from forecast.error import Refusal
@@ -108,18 +107,6 @@ class Page(HTMLParser):
     @property
     def data(self) -> list:
         return json.loads(self.scripts[0])
-
-
-@pytest.fixture
-def forecast(monkeypatch, capfd):
-    """Runs the console script in this process: (exit code, stdout, stderr)."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["forecast", *words])
-        code = main()
-        return code, *capfd.readouterr()
-
-    return run
 
 
 def reported(root: Path = Path("outputs"), extra: tuple[str, ...] = ()) -> Page:

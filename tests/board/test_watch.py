@@ -22,7 +22,7 @@ from forecast.contract import Window
 from forecast.data.module import SeriesDataModule
 from forecast.data.synthetic import panel
 from forecast.forecaster import Forecaster
-from forecast.training import AVERAGES
+from forecast.schedule import AVERAGES
 
 OFTEN = ("callbacks.figures.seconds=0", "callbacks.figures.share=1.0", "callbacks.figures.windows=6")
 SMALL = (*QUICK, "context=48", "horizon=12", "trainer.max_epochs=4", "trainer.enable_progress_bar=false", *OFTEN)

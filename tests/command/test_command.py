@@ -14,32 +14,9 @@ from conftest import QUICK
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from forecast.cli import main
 from forecast.data.synthetic import panel
 
 SMALL = (*QUICK, "context=48", "horizon=12", "trainer.max_epochs=2")
-
-
-@pytest.fixture
-def forecast(monkeypatch, capfd):
-    """Runs the console script in this process: (exit code, stdout, stderr)."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["forecast", *words])
-        try:
-            code = main()
-        except SystemExit as stop:  # argparse
-            code = int(stop.code or 0)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
-
-
-@pytest.fixture
-def csv(tmp_path) -> str:
-    panel(series=1, rows=420, freq="h", seed=1)[["ds", "y"]].to_csv(tmp_path / "my.csv", index=False)
-    return "my.csv"
 
 
 def last(out: str) -> Path:

@@ -7,7 +7,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import test_command
 from matplotlib.dates import date2num
 
 from forecast import artifact, config
@@ -17,7 +16,6 @@ from forecast.data import grid as grids
 from forecast.data import table
 from forecast.data.card import card, shown
 
-forecast, csv = test_command.forecast, test_command.csv
 CSV = config.composed("train", ["data=csv"])["data"]
 
 

@@ -1,27 +1,13 @@
 """`forecast fetch` as people type it: the list, one set, and what is refused."""
 
 import gzip
-import sys
 from pathlib import Path
 
 import pytest
 
-from forecast.cli import main
 from forecast.data.catalog import SETS
 from forecast.error import Refusal
 from forecast.run import arguments
-
-
-@pytest.fixture
-def forecast(monkeypatch, capfd):
-    """Runs the console script in this process: (exit code, stdout, stderr)."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["forecast", *words])
-        code = main()
-        return code, *capfd.readouterr()
-
-    return run
 
 
 def test_the_list_has_all_sets_with_size_terms_and_whether_they_are_there(forecast, tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ from shutil import copytree
 import numpy as np
 import pandas as pd
 import pytest
-import test_command
 import yaml
 from conftest import QUICK
 from hypothesis import given, settings
@@ -18,7 +17,6 @@ from omegaconf import OmegaConf
 from forecast import config
 from forecast.command.init import named, scalar
 
-forecast, csv = test_command.forecast, test_command.csv
 TINY = ("trainer=debug", "logger=none", *QUICK[3:])
 DRAFT = Path("conf/data/my.yaml")
 

@@ -1,29 +1,15 @@
 """forecast score: one table or several, what is printed, written and refused."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from forecast.cli import main
 from forecast.command.score import named
 from forecast.error import Refusal
 from forecast.evaluation.metrics import scores
-
-
-@pytest.fixture
-def forecast(monkeypatch, capfd):
-    """Runs the console script in this process: (exit code, stdout, stderr)."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["forecast", *words])
-        code = main()
-        return code, *capfd.readouterr()
-
-    return run
 
 
 def table(deviation: float, seed: int, days: int = 40, tz: str | None = None) -> pd.DataFrame:

@@ -222,10 +222,6 @@ def fuzz():
     atheris.Fuzz()
 
 
-if __name__ == "__main__":
-    fuzz()
-
-
 def test_parquet_and_zstandard_are_read_as_csv_is(tmp_path):
     zstandard = pytest.importorskip("zstandard")
     frame = pd.DataFrame(
@@ -264,3 +260,7 @@ def test_lines_are_checked_alike_by_their_shape_and_one_by_one(rows, width, size
         quick = checked(content, names, size)
         patch.setattr(lines.Lines, "alike", lambda self, block: False)
         assert checked(content, names, size) == quick
+
+
+if __name__ == "__main__":
+    fuzz()
