@@ -29,25 +29,31 @@ class Refit:
     """Learns again before every so many cutoffs (1: each), scalers and all, from the rows up to the first of them.
 
     The val part keeps its length and ends there; train is all before it, or (`sliding`) as long as it was at first.
-    `warm` begins with the weights of the fold before, else each fold is learnt from scratch, `jobs` of them at once.
+    `warm` begins with the weights of the fold before, and learns for `epochs` only (default: as many as at first), else
+    each fold is learnt from scratch, `jobs` of them at once.
     """
 
     every: int = 1
     sliding: bool = False
     warm: bool = False
+    epochs: int | None = None
     jobs: int = 1
 
     @property
     def name(self) -> str:
         """What scores add to the model's name."""
-        words = [f"refit every {self.every}", *(["sliding"] if self.sliding else []), *(["warm"] if self.warm else [])]
-        return ", ".join(words)
+        words = {"sliding": self.sliding, "warm": self.warm, f"{self.epochs} epochs": self.epochs is not None}
+        return ", ".join([f"refit every {self.every}", *(word for word, there in words.items() if there)])
 
     def __post_init__(self) -> None:
-        for key in ("every", "jobs"):
+        for key in ("every", "jobs", *(["epochs"] if self.epochs is not None else [])):
             value = getattr(self, key)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise Refusal(f"refit.{key}={value}: expected a whole number of at least 1", "config")
+        if self.epochs is not None and not self.warm:
+            raise Refusal(
+                "refit.epochs: folds that are learnt from scratch need all epochs; add refit.warm=true", "config"
+            )
         if self.warm and self.jobs > 1:
             raise Refusal("refit.warm=true: a fold begins where the one before ended; use refit.jobs=1", "config")
 
@@ -74,12 +80,14 @@ class Plan:
     def file(self, number: int, kind: str = "csv") -> Path:
         return self.folder / f"{number:05d}.{kind}"
 
-    def settings_of_fold(self) -> dict[str, Any]:
+    def settings_of_fold(self, warm: bool) -> dict[str, Any]:
         """The settings without what is for a run alone, and with what may not change from fold to fold."""
         data = {**self.settings["data"], "season": self.season}
         if self.refit.sliding and data["train_window"] is None:
             data["train_window"] = int(self.borders[0] - self.grid.first.min())
         trainer = {**self.settings["trainer"], "enable_progress_bar": False}
+        if warm and self.refit.epochs is not None:
+            trainer["max_epochs"] = self.refit.epochs
         callbacks = {**self.settings["callbacks"], "figures": None}
         run = {"data": data, "trainer": trainer, "callbacks": callbacks, "logger": {"name": "none"}}
         return {**self.settings, **run}
@@ -146,7 +154,7 @@ def one(
 ) -> None:
     """Learns from the rows up to a cutoff, a number of the clock, and writes the forecasts of windows from there on."""
     train, val, last = plan.borders
-    borders, settings = (cutoff + 1 - (val - train), cutoff + 1, last), plan.settings_of_fold()
+    borders, settings = (cutoff + 1 - (val - train), cutoff + 1, last), plan.settings_of_fold(weights is not None)
     panel, statistics = prepared(settings, plan.grid, borders)
     fitted = learn(settings, panel, statistics, borders, plan.grid.source, weights=weights)
     table = fitted.issued(Windows(panel, window, starts), plan.levels)

@@ -74,6 +74,20 @@ def test_a_model_that_learns_again_forecasts_the_same_rows_otherwise(made, frame
     equal(never.iloc[:, :4], again.iloc[:, :4])
 
 
+def test_only_the_first_warm_fold_learns_for_all_epochs(made, frame, monkeypatch):
+    epochs, learn = [], fold.learn
+
+    def counted(settings, *given, **named):
+        fitted = learn(settings, *given, **named)
+        epochs.append(settings["trainer"]["max_epochs"])
+        return fitted
+
+    monkeypatch.setattr(fold, "learn", counted)
+    made.backtest(frame, refit=Refit(2, warm=True, epochs=3))
+    assert len(epochs) > 2
+    assert epochs == [made.settings()["trainer"]["max_epochs"], *[3] * (len(epochs) - 1)]
+
+
 def test_an_interrupted_backtest_goes_on_to_the_same_end(made, frame, tmp_path, monkeypatch):
     for name in ("expanding", "warm"):
         whole, kept = made.backtest(frame, refit=EVERY[name]), tmp_path / name
@@ -113,10 +127,10 @@ def test_folds_learnt_at_once_are_the_same(made, frame):
 
 
 @pytest.mark.parametrize(
-    "options", [{"every": 0}, {"every": 1.5}, {"every": True}, {"jobs": 0}, {"warm": True, "jobs": 2}]
+    "options", [{"every": 0}, {"every": 1.5}, {"every": True}, {"jobs": 0}, {"warm": True, "jobs": 2}, {"epochs": 1}]
 )
 def test_an_impossible_refit_is_refused(options):
-    with pytest.raises(Refusal, match=r"refit\.(every|jobs|warm)="):
+    with pytest.raises(Refusal, match=r"refit\.(every|jobs|warm|epochs)"):
         Refit(**options)
 
 

@@ -165,6 +165,7 @@ def test_colours_follow_the_scheme(tab, page):
     before = tab.evaluate(ground), tab.evaluate(chart)
     dark = tab.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     tab.emulate_media(color_scheme="light" if dark else "dark")
+    tab.wait_for_function(f"{chart} !== '{before[1]}'")  # plotly draws again when the event comes
     after = tab.evaluate(ground), tab.evaluate(chart)
     assert before[0] != after[0] and before[1] != after[1]
     assert ("#ffffff" in after) == dark
