@@ -7,7 +7,7 @@ from typing import Any
 def main(config: dict[str, Any], folder: Path | None) -> None:
     """Writes forecast.csv, forecast.png and paths.csv, if wanted, into a folder of the run; prints the first rows."""
     from forecast import artifact
-    from forecast.board import figure
+    from forecast.board import figure, summary
     from forecast.ensemble import Ensemble, opened
     from forecast.error import Refusal
     from forecast.sweep.folder import claimed, stamp
@@ -25,4 +25,4 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
         if paths is not None:
             artifact.write(out / "paths.csv", paths.to_csv(index=False))
         artifact.write(out / "forecast.png", figure.png(figure.fan(table, f"{forecaster.name}: the future")))
-    print(f"{table.head(24).to_string(index=False)}\n{len(table)} rows in {out / 'forecast.csv'}\nrun: {home.parent}")
+    print(f"{summary.ahead(table, 24)}\n{len(table)} rows in {out / 'forecast.csv'}\nrun: {home.parent}")

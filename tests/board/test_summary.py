@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecast.board.summary import EXPLAINED, summary
+from forecast.board.summary import EXPLAINED, ahead, summary
 from forecast.evaluation.metrics import compared
 
 MINE = {"mae": 12.3456, "rmse": 20.0, "smape": 5.4321, "wql": 0.012345, "coverage_80": 0.81, "skill": -0.25}
@@ -90,3 +90,20 @@ def test_one_model_and_one_metric_make_a_table():
 def test_the_order_is_that_of_the_scores():
     text = summary(long({"z": {"skill": 1.0, "mae": 2.0}, "a": {"mae": 3.0, "rmae": 4.0, "extra": 5.0}}))
     assert [line.split()[0] for line in text.split("\n")] == ["z", "skill", "mae", "rmae"]
+
+
+def future(series: int) -> pd.DataFrame:
+    stamps = pd.date_range("2026-03-01", periods=3, freq="h", tz="Europe/Berlin")
+    rows = [(f"s{i}", ds, stamps[0], np.nan, 1234.5678 * i, 10 * i) for i in range(series) for ds in stamps]
+    return pd.DataFrame(rows, columns=["unique_id", "ds", "cutoff", "y", "point", "q0.1"])
+
+
+def test_what_all_rows_share_is_said_once():
+    one, several = ahead(future(1), 2).split("\n"), ahead(future(2), 5).split("\n")
+    assert one[0] == "unique_id s0, cutoff 2026-03-01 00:00:00+01:00"
+    assert one[1].split() == ["ds", "point", "q0.1"]
+    assert len(one) == 2 + 2
+    assert several[0].startswith("cutoff ")
+    assert "unique_id" not in several[0]
+    assert several[-1].split() == ["s1", "2026-03-01", "01:00:00+01:00", "1,235", "10"]
+    assert len(several) == 2 + 5
