@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Self
 
 import pandas as pd
+from narwhals.stable.v2 import Implementation
 
 from forecast import artifact
+from forecast.data.frame import as_pandas, kind_of, same_kind
 from forecast.error import Refusal
 from forecast.evaluation.baseline import BASELINES, TRAINED
 from forecast.evaluation.ensemble import WAYS, ensemble, learnt
@@ -41,9 +43,11 @@ class Ensemble:
         self.members = [x if isinstance(x, Forecaster) else Forecaster.load(x) for x in members]
         self.how = how
         self.weights: list[float] | None = None
+        self.kind = Implementation.PANDAS
 
     def fit(self, frame: Frame | None = None) -> Self:
         """Fits every member on a DataFrame or CSV file (default: each its `data.path`), then learns weights if any."""
+        self.kind, frame = kind_of(frame), as_pandas(frame)
         for member in self.members:
             member.fit(frame)
         return self.learn()
@@ -58,10 +62,12 @@ class Ensemble:
             self.weights = weights
         return self
 
+    @same_kind
     def predict(self, frame: Frame | None = None, *, levels: Sequence[float] | None = None) -> pd.DataFrame:
         """Forecasts what follows the last observed row of each series; the forecast table, as of a Forecaster."""
         return self.combined([x.predict(frame, levels=levels) for x in self.members])
 
+    @same_kind
     def backtest(
         self, frame: Frame | None = None, *, stride: int | None = None, levels: Sequence[float] | None = None
     ) -> pd.DataFrame:

@@ -23,6 +23,8 @@ from forecast.evaluation.quantile import at_levels
 from forecast.model.base import Model
 from forecast.recipe import AT_ONCE, classed, divisors, origin_window
 
+EVENLY = [(i + 0.5) / 200 for i in range(200)]  # levels whose quantiles stand for a law
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -107,6 +109,13 @@ class Fitted:
         if not model.head.classes:
             point, spread = (np.clip(x, data["min"], data["max"]) for x in (point, spread))
         return tabulate(windows.panel, gap, cutoff, y, point, spread, model.head.classes or levels, counts)
+
+    def mean(self, windows: Windows) -> pd.Series:
+        """The mean of each forecast, from quantiles all over its law; refused for a head that knows a few only."""
+        if self.model.head.classes or self.model.head.span != (0.0, 1.0):
+            name = self.config["head"]["name"]
+            raise Refusal(f"mean: head={name} has no whole law, so no mean; head=normal or student has one", "levels")
+        return self.forecast(windows, EVENLY).filter(regex=r"^q0\.").mean(axis=1)
 
     def save(self, folder: Path) -> None:
         borders = [x.tolist() if isinstance(x, np.ndarray) else x for x in self.borders]

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import pandas as pd
+import torch
+from narwhals.stable.v2 import Implementation
+from sklearn.base import BaseEstimator
 
-from forecast import build, config, recipe
+from forecast import build, config, recipe, scenario
+from forecast import fallback as standin
 from forecast.data import grid as grids
 from forecast.data import panel as panels
 from forecast.data import reader, table
 from forecast.data.forecasts import history
+from forecast.data.frame import as_pandas, kind_of, same_kind, told
 from forecast.data.grid import Grid
 from forecast.data.lines import find
 from forecast.data.module import SeriesDataModule
@@ -48,11 +53,12 @@ class Judgement(NamedTuple):
     scores: pd.DataFrame
 
 
-class Forecaster:
-    """A forecasting model with its data recipe.
+class Forecaster(BaseEstimator):
+    """A forecasting model with its data recipe; parameters and `clone` as scikit-learn has them.
 
     An argument left None means the value of conf/train.yaml; `overrides` set any other key as the command line does
-    (`["trainer.max_epochs=5"]`). Fitting builds everything afresh, so that fitting twice is fitting once.
+    (`["trainer.max_epochs=5"]`). Fitting builds everything afresh, so that fitting twice is fitting once. Where a
+    DataFrame is taken, so is a frame of polars or pyarrow, and tables are of that kind.
     """
 
     def __init__(
@@ -73,13 +79,36 @@ class Forecaster:
         self.context, self.horizon, self.gap, self.seed, self.overrides = context, horizon, gap, seed, overrides
         self.composed: Mapping[str, Any] | None = None
         self.fitted_: Fitted | None = None
+        self.kind = Implementation.PANDAS
 
     @classmethod
     def of(cls, composed: Mapping[str, Any]) -> Self:
         """An unfitted forecaster with a configuration that is already composed."""
         made = cls()
+        for name in ARGUMENTS:
+            value = composed[name]
+            part = isinstance(value, Mapping)
+            setattr(made, name, list(value) if name == "normalizer" else value["name"] if part else value)
         made.composed = composed
         return made
+
+    def set_params(self, **params: Any) -> Self:
+        """Sets arguments of the constructor, and forgets what was learnt with the ones before.
+
+        Raises Refusal if the configuration is that of a run, ValueError if there is no such argument.
+        """
+        if params and self.composed is not None:
+            raise Refusal("this forecaster has the configuration of a run: make another one to change it", "config")
+        super().set_params(**params)
+        if params:
+            self.fitted_ = None
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        return super().__sklearn_clone__() if self.composed is None else type(self).of(self.composed)  # type: ignore
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.fitted_ is not None
 
     def settings(self, found: bool = True) -> dict[str, Any]:
         """The configuration; for data that are given, and not `found` by it, no data set is assumed unless named."""
@@ -100,6 +129,7 @@ class Forecaster:
         """
         settings = self.settings(found=frame is None)
         build.check(settings)
+        kind, frame = kind_of(frame), as_pandas(frame)
         folder = None if folder is None else Path(folder)
         grid, borders = laid(settings, opened(settings["data"], frame))
         lawful(grid, build.part("head", settings["head"]))
@@ -107,7 +137,7 @@ class Forecaster:
         panel, statistics = prepared(settings, grid, borders, folder)
         digest = grid.digest
         del grid  # training needs the panel only
-        self.fitted_ = learn(settings, panel, statistics, borders, digest, folder)
+        self.fitted_, self.kind = learn(settings, panel, statistics, borders, digest, folder), kind
         return self
 
     @property
@@ -116,25 +146,74 @@ class Forecaster:
             raise Refusal("this forecaster is not fitted yet: call fit first", "not-fitted")
         return self.fitted_
 
-    def predict(self, frame: Frame | None = None, *, levels: Sequence[float] | None = None) -> pd.DataFrame:
+    @same_kind
+    def predict(
+        self,
+        frame: Frame | None = None,
+        *,
+        levels: Sequence[float] | None = None,
+        cutoffs: Sequence[Any] | None = None,
+        mean: bool = False,
+        fallback: str | None = None,
+    ) -> pd.DataFrame:
         """Forecasts what follows the last observed row of each series: the real future, y empty.
 
         `frame` has new rows in the columns of the training data, or names a CSV file of them (default: the training
-        data). Known covariates must reach over the horizon. Returns the forecast table, in data units; of labelled
-        series, whose labels are not looked at, that of the labels.
+        data). Known covariates must reach over the horizon. With `cutoffs` (stamps) it forecasts as if each of them had
+        been the last row. `mean` adds a column of means, where the head has a whole law; calibration leaves them as
+        they are. With `fallback="naive"` all series are forecast from the newest row of all, and those whose inputs are
+        missing or stale get the value of a season ago and true in a column `fallback`, instead of a refusal. Returns
+        the forecast table, in data units; of labelled series, whose labels are not looked at, that of the labels.
         """
-        return self.ahead(self.panel(frame), levels)
+        return self.ahead(self.panel(frame), levels, cutoffs, mean, fallback)
 
-    def ahead(self, panel: Panel, levels: Sequence[float] | None = None) -> pd.DataFrame:
-        """The forecast table of what follows the last observed row of each series of a panel."""
+    def what_if(
+        self,
+        changes: Mapping[str, Any],
+        frame: Frame | None = None,
+        *,
+        levels: Sequence[float] | None = None,
+    ) -> pd.DataFrame:
+        """Forecasts as `predict` does, had known covariates other values after the last row.
+
+        `changes` are by column: one value, or one for each of the gap's and the horizon's steps; of several series also
+        an array [series step]. Raises Refusal for a column that is no known covariate, or values of another number.
+        """
+        kind = self.kind if frame is None else kind_of(frame)
+        changed = scenario.changed(self.grid(as_pandas(frame)), changes)
+        return told(self.ahead(self.panel(changed), levels), kind)
+
+    def ahead(
+        self,
+        panel: Panel,
+        levels: Sequence[float] | None = None,
+        cutoffs: Sequence[Any] | None = None,
+        mean: bool = False,
+        fallback: str | None = None,
+    ) -> pd.DataFrame:
+        """The forecast table of what follows the last observed row of each series of a panel, or other cutoffs."""
         fitted = self.fitted
+        standin.check(fallback)
         if fitted.config["data"]["label"]:
             panel = replace(panel, lengths=panel.lengths.clamp(max=fitted.config["context"]))
-        windows = Windows.latest(panel, window_of(fitted.config, panel.layout.clock))
-        windows.check_future()
-        online = fitted.calibration is not None and fitted.calibration.rate is not None
-        return fitted.issued(windows, levels, fitted.since(panel) if online else None)
+        window = window_of(fitted.config, panel.layout.clock)
 
+        def issued(windows: Windows) -> pd.DataFrame:
+            windows.check_future()
+            online = fitted.calibration is not None and fitted.calibration.rate is not None
+            table = fitted.issued(windows, levels, fitted.since(panel) if online else None)
+            return table.assign(mean=fitted.mean(windows)) if mean else table
+
+        if fallback is not None:
+            if cutoffs is not None or fitted.model.head.classes:
+                raise Refusal("fallback is for forecasts of values from the newest row on, without cutoffs", "config")
+            known = fitted.model.head.levels if levels is None else sorted(levels)
+            return standin.answered(panel, window, fitted.statistics.season, known, issued)
+        if cutoffs is None:
+            return issued(Windows.latest(panel, window))
+        return issued(Windows.at(panel, window, torch.from_numpy(panel.layout.clock.numbers(cutoffs))))
+
+    @same_kind
     def paths(self, frame: Frame | None = None, *, n: int = 100, seed: int | None = None) -> pd.DataFrame:
         """Joint paths of what `predict` forecasts: `unique_id, ds, cutoff, sample_0 ...`, in data units.
 
@@ -156,6 +235,7 @@ class Forecaster:
         seed = int(fitted.config["seed"] if seed is None else seed)
         return path.paths(table, phased(history(panel)), n, seed, data["min"], data["max"])
 
+    @same_kind
     def backtest(
         self,
         frame: Frame | None = None,

@@ -8,6 +8,7 @@ shorter than a day, and as local dates at one time of day (a gas day begins at 0
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -138,6 +139,22 @@ class Clock:
             noon = (stamps - HALF).tz_localize(self.tz, nonexistent="shift_forward", ambiguous=first)
             there = there.where(there.notna(), noon + HALF)
         return there
+
+    def numbers(self, stamps: Sequence[Any]) -> np.ndarray:
+        """The numbers of stamps (or what pandas takes for some), local ones where there is a zone.
+
+        Raises Refusal for one that is none, or not on the grid.
+        """
+        try:
+            found = pd.DatetimeIndex(pd.to_datetime(list(stamps)))
+            if self.tz is not None:
+                found = found.tz_localize(self.tz) if found.tz is None else found.tz_convert(self.tz)
+            off = ~self.holds(found)
+        except (ValueError, TypeError) as error:
+            raise Refusal(f"{list(stamps)[:3]} are not stamps of a clock in zone {self.tz}: {error}", "stamp") from None
+        if off.any():
+            raise Refusal(f"{found[off][0]} is not on the grid of the data ({self.freq})", "wrong-frequency")
+        return self.ordinals(found)
 
     def holds(self, stamps: pd.DatetimeIndex) -> np.ndarray:
         """Whether each stamp lies on the grid."""

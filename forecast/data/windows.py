@@ -115,35 +115,60 @@ class Windows:
         left_out(late, panel, f"their last value {window.gap + 1} steps before the anchor")
         return cls(panel, window, found.starts[~off])
 
+    @classmethod
+    def at(cls, panel: Panel, window: Window, cutoffs: Int64[Tensor, " n"]) -> "Windows":
+        """The windows of all series at cutoffs, numbers of the clock, up to each series' last observed row.
+
+        Raises Refusal for a cutoff at which no series has a whole context.
+        """
+        place = cutoffs - panel.first[:, None]
+        there = (place + 1 >= window.context) & (place < panel.lengths[:, None])
+        if not there.any(0).all():
+            stamp = panel.layout.clock.stamps(cutoffs[~there.any(0)][:1].numpy())[0]
+            raise Refusal(
+                f"{panel.source}: no series can be forecast from the cutoff {stamp}: expected {window.context} rows up "
+                "to it (the context), and a value at it or later",
+                "cutoff",
+            )
+        return cls(panel, window, (panel.offsets[:-1, None] + place + 1 - window.context)[there])
+
     def seeing(self, context: int) -> "Windows":
         """The same targets after contexts of another length, which have to be there."""
         window, starts = replace(self.window, context=context), self.starts + self.window.context - context
         assert (starts >= self.panel.offsets[self.series]).all()
         return Windows(self.panel, window, starts, self.weights)
 
-    def check_future(self) -> None:
-        """Refuses a window in which a known covariate is unknown after the cutoff, by its name and stamp."""
-        panel, window = self.panel, self.window
-        named = [i for i, name in enumerate(panel.future_names) if name]
+    def lacking(self) -> Int64[Tensor, "lack 3"]:
+        """Where a known covariate is unknown after the cutoff: window, step after the cutoff and column."""
+        named = sum(map(bool, self.panel.future_names))
+        found = [torch.empty((0, 3), dtype=torch.int64)]
         for numbers in torch.arange(len(self)).split(256) if named else ():
             batch = self.batch(numbers)
-            missing = ~batch.future_observed[:, window.context :, : len(named)]
-            missing[:, window.gap :] &= self.counts(batch.clock)[..., None]
+            missing = ~batch.future_observed[:, self.window.context :, :named]
+            missing[:, self.window.gap :] &= self.counts(batch.clock)[..., None]
             for field, column, steps in self.hidden:
                 if field == "future":
-                    missing[:, max(0, window.ahead - steps) :, column] = False
-            if not missing.any():
-                continue
-            i, step, column = missing.nonzero()[0].tolist()
-            series = int(self.series[numbers[i]])
-            number = panel.first[series] + self.starts[numbers[i]] + window.context + step - panel.offsets[series]
-            stamp = panel.layout.clock.stamps(number[None].numpy())[0]
-            raise Refusal(
-                f"{panel.source}: '{panel.future_names[column]}' is not known at {stamp} (series "
-                f"'{panel.names[series]}'), but the forecast needs it for {window.ahead} steps after the last value: "
-                f"append rows with {', '.join(panel.layout.future)}, or fill the empty cell",
-                "no-future",
-            )
+                    missing[:, max(0, self.window.ahead - steps) :, column] = False
+            lacks = missing.nonzero()
+            lacks[:, 0] = numbers[lacks[:, 0]]
+            found.append(lacks)
+        return torch.cat(found)
+
+    def check_future(self) -> None:
+        """Refuses a window in which a known covariate is unknown after the cutoff, by its name and stamp."""
+        panel, lacks = self.panel, self.lacking()
+        if not len(lacks):
+            return
+        i, step, column = lacks[0].tolist()
+        series = int(self.series[i])
+        number = panel.first[series] + self.starts[i] + self.window.context + step - panel.offsets[series]
+        stamp = panel.layout.clock.stamps(number[None].numpy())[0]
+        raise Refusal(
+            f"{panel.source}: '{panel.future_names[column]}' is not known at {stamp} (series "
+            f"'{panel.names[series]}'), but the forecast needs it for {self.window.ahead} steps after the last value: "
+            f"append rows with {', '.join(panel.layout.future)}, or fill the empty cell",
+            "no-future",
+        )
 
     def batch(self, numbers: Int64[Tensor, " b"], weight: Tensor | None = None) -> Batch:
         """The windows of these numbers, gathered on the device of the panel."""
