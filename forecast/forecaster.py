@@ -31,6 +31,7 @@ from forecast.evaluation.metrics import compared
 from forecast.fitted import Fitted
 from forecast.fold import Plan, Refit, rolled
 from forecast.learning import learn, prepared
+from forecast.live import Live, Row, framed, joined
 from forecast.recipe import (
     Frame,
     divisors,
@@ -80,6 +81,9 @@ class Forecaster(BaseEstimator):
         self.composed: Mapping[str, Any] | None = None
         self.fitted_: Fitted | None = None
         self.kind = Implementation.PANDAS
+        self.rows: Frame | None = None  # what was fitted on, then observed
+        self.live: Live | None = None
+        self.told: list[Row] = []  # rows that only the live panel has
 
     @classmethod
     def of(cls, composed: Mapping[str, Any]) -> Self:
@@ -135,9 +139,11 @@ class Forecaster(BaseEstimator):
         lawful(grid, build.part("head", settings["head"]))
         outside(grid, settings["data"]["min"], settings["data"]["max"])
         panel, statistics = prepared(settings, grid, borders, folder)
+        SeriesDataModule.cut(panel, origin_window(settings, panel.layout.clock, statistics.season), borders, "test")
         digest = grid.digest
         del grid  # training needs the panel only
         self.fitted_, self.kind = learn(settings, panel, statistics, borders, digest, folder), kind
+        self.rows, self.live, self.told = settings["data"]["path"] if frame is None else frame, None, []
         return self
 
     @property
@@ -182,6 +188,67 @@ class Forecaster(BaseEstimator):
         kind = self.kind if frame is None else kind_of(frame)
         changed = scenario.changed(self.grid(as_pandas(frame)), changes)
         return told(self.ahead(self.panel(changed), levels), kind)
+
+    def observe(self, rows: Any) -> pd.DataFrame:
+        """Appends new rows to those it has, and forecasts what follows, as `predict` on all of them does.
+
+        `rows` is a frame in the columns of the training data, or one row by column (`{"ds": ..., "price": ...}`) or a
+        list of them; rows of a known future have no target. A forecaster that was just loaded takes the first rows as
+        its past. The rows of one series without calibration take well under the time of `predict` when told one by one.
+        Raises Refusal, and keeps none of the rows, if they don't fit those before or a known covariate is missing.
+        """
+        if isinstance(rows, Mapping):
+            rows = [rows]
+        if isinstance(rows, list):
+            table = None if self.live is None else self.live.observe(rows)
+            if table is not None:
+                self.told += rows
+                return told(table, self.kind)
+            rows = framed(rows, self.fitted.layout)
+        self.kind = kind_of(rows) if self.rows is None else self.kind
+        whole = self.held(as_pandas(rows))
+        panel = self.panel(whole)
+        table = self.ahead(panel)
+        self.rows, self.told, self.live = whole, [], Live.of(self.fitted, panel)
+        return told(table, self.kind)
+
+    def held(self, new: pd.DataFrame | None = None) -> pd.DataFrame:
+        """All rows that were fitted on or observed, then new ones."""
+        layout, rows = self.fitted.layout, self.rows
+        if rows is None:
+            if new is None:
+                raise Refusal("a loaded forecaster has no data of its own: observe some", "no-data")
+            return new
+        if not isinstance(rows, pd.DataFrame):
+            rows = reader.read(str(find(str(rows))), self.fitted.reading)
+        for more in (pd.DataFrame(self.told) if self.told else None, new):
+            rows = rows if more is None else joined(rows, more, layout)
+        return rows
+
+    def update(self, rows: Any = None, *, epochs: int) -> Self:
+        """Goes on learning for some epochs, from all rows that it has and new ones: fine-tuning.
+
+        Scalers and categories stay as they were learnt, as the weights belong to them. The validation part keeps its
+        length and ends with the newest row, train is all before it; what comes after may be backtested. Raises Refusal
+        if rows don't fit those before, Diverged if the loss stops being finite; the forecaster is then as it was.
+        """
+        if not isinstance(epochs, int) or epochs < 1:
+            raise Refusal(f"epochs={epochs}: expected a whole number of at least 1", "config")
+        fitted, whole = self.fitted, self.held(None if rows is None else as_pandas(rows))
+        train, val, _ = fitted.borders
+        if not isinstance(train, int) or not isinstance(val, int):
+            raise Refusal("data.split_each: an update needs one date for all series", "split")
+        grid = self.grid(whole)
+        panel = panels.panel(grid, fitted.statistics)
+        end = int((panel.first + panel.lengths).max())
+        trainer = {**fitted.config["trainer"], "max_epochs": epochs}
+        settings = {**fitted.config, "trainer": trainer}
+        borders = (end - (val - train), end, None)
+        weights = fitted.model.state_dict()
+        learnt = learn(settings, panel, fitted.statistics, borders, grid.digest, weights=weights)
+        self.fitted_ = replace(learnt, config=fitted.config)
+        self.rows, self.live, self.told = whole, None, []
+        return self
 
     def ahead(
         self,

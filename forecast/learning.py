@@ -18,14 +18,13 @@ from forecast import build, training
 from forecast.data import panel as panels
 from forecast.data import scaler
 from forecast.data.grid import Borders, Grid
-from forecast.data.module import SeriesDataModule
 from forecast.data.panel import Panel
 from forecast.data.scaler import Statistics
 from forecast.data.store import stored
 from forecast.error import Refusal
 from forecast.fitted import Fitted
 from forecast.model.base import Model
-from forecast.recipe import AT_ONCE, calibrating, datamodule, divisors, origin_window, shape_of
+from forecast.recipe import AT_ONCE, calibrating, datamodule, divisors, shape_of
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +56,6 @@ def learn(
     """
     started = perf_counter()
     module = datamodule(settings, panel, borders)
-    SeriesDataModule.cut(panel, origin_window(settings, panel.layout.clock, statistics.season), borders, "test")
     calibrate = build.calibration(settings["calibrate"], build.part("head", settings["head"]))
     judging = None if calibrate is None else calibrating(settings, panel, borders, statistics.season)
     with torch.random.fork_rng(), checkpoints(folder) as kept:

@@ -41,12 +41,16 @@ class Quantile(Head):
         return 2 * torch.maximum(levels * error, (levels - 1) * error).mean(-1)  # twice the pinball: at 0.5 the MAE
 
     def point(self, params: Float[Tensor, "b h c w"]) -> Float[Tensor, "b h c"]:
+        if 0.5 in self.levels:
+            return self.known(params)[..., self.middle]
         return self.quantiles(params, (0.5,))[..., 0]
 
     def quantiles(self, params: Float[Tensor, "b h c w"], levels: Levels) -> Float[Tensor, "b h c q"]:
         """Trained levels as they are, levels between them by linear interpolation."""
         if isinstance(levels, Tensor):
             return self.between(self.known(params), levels.to(params))
+        if tuple(levels) == self.levels:
+            return self.known(params)
         outside = [level for level in levels if not self.levels[0] <= level <= self.levels[-1]]
         if outside:
             raise Refusal(

@@ -1,0 +1,167 @@
+"""A forecaster that is told what comes: rows appended to those it has, and for one series a road without any frame."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from forecast.data.layout import Layout
+from forecast.data.panel import Panel
+from forecast.data.table import require
+from forecast.data.windows import Windows
+from forecast.error import Refusal
+from forecast.fitted import Fitted
+from forecast.recipe import window_of
+
+SPARE = 1024  # rows that can be told before the panel is made again
+PLAIN = ("stamp", "day", "resample", "issued", "label", "missing", "capacity", "observed")  # not set: a row is as read
+ROWS = ("y", "observed", "past", "past_observed", "future", "future_observed")
+
+Row = Mapping[str, Any]
+
+
+def framed(rows: Sequence[Row], layout: Layout) -> pd.DataFrame:
+    """Rows that are told by column as a frame; refused if one lacks a column."""
+    for row in rows:
+        require(pd.DataFrame(columns=list(row)), needed(layout), "a new row")
+    return pd.DataFrame(list(rows))
+
+
+def needed(layout: Layout) -> list[str]:
+    """The columns that a new row has to have."""
+    return [name for name in (layout.time, layout.id, *layout.target, *layout.past, *layout.future) if name]
+
+
+def joined(old: pd.DataFrame, new: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+    """Rows with new ones after them; a row that had no target yet, as a known future has none, gives way to its own.
+
+    Raises Refusal if a column is missing. Stamps with a target that come again are for the table to refuse.
+    """
+    names = [layout.time, *([layout.id] if layout.id else [])]
+    require(new, needed(layout), "the new rows")
+    try:
+        new = new.astype({name: old[name].dtype for name in names})
+    except (ValueError, TypeError) as error:
+        raise Refusal(f"the new rows: '{layout.time}' is told otherwise than before: {error}", "stamp") from None
+    keys = [pd.MultiIndex.from_frame(x[names]) for x in (old, new)]
+    given_way = keys[0].isin(keys[1]) & old[list(layout.target)].isna().all(axis=1)
+    return pd.concat([old[~given_way], new], ignore_index=True)
+
+
+class Live:
+    """The newest context of one series as a panel with spare rows, into which new ones are written in place.
+
+    Forecasts equal those of `predict` on all rows.
+    """
+
+    def __init__(self, fitted: Fitted, panel: Panel):
+        self.fitted, clock = fitted, panel.layout.clock
+        window = window_of(fitted.config, clock)
+        self.ahead, self.place = window.ahead, window.context
+        start, rows = int(panel.lengths[0]) - window.context, window.context + SPARE + window.ahead
+        first = panel.first + start
+        ordinals = int(first) + np.arange(rows)
+        stamps = clock.stamps(ordinals)
+        room = {name: torch.zeros(rows, *x.shape[1:], dtype=x.dtype) for name in ROWS for x in [getattr(panel, name)]}
+        for name, tensor in room.items():
+            known = getattr(panel, name)[start : start + rows]
+            tensor[: len(known)] = known
+        named = sum(map(bool, panel.future_names))
+        room["future"][:, named:] = torch.from_numpy(fitted.statistics.days(clock, ordinals))
+        room["future_observed"][:, named:] = True
+        self.panel = replace(
+            panel,
+            **room,
+            clock=torch.from_numpy(clock.steps(ordinals)),
+            offsets=torch.tensor([0, rows]),
+            first=first,
+            lengths=torch.tensor([rows - window.ahead]),
+        )
+        self.windows = Windows(self.panel, window, torch.arange(SPARE + 1))
+        self.rows = {stamp: i for i, stamp in enumerate(stamps)}
+        layout, columns = panel.layout, fitted.statistics.columns
+        self.time, self.target = layout.time, layout.target
+        self.past = [(name, *columns[name]) for name in layout.past]
+        self.future = [(name, *columns[name]) for name in layout.future]
+        self.stamps = stamps
+
+    @classmethod
+    def of(cls, fitted: Fitted, panel: Panel) -> "Live | None":
+        """None where a row alone does not tell what it means: several series, calibration, categories, repairs."""
+        data = fitted.config["data"]
+        told = panel.layout.joint or len(panel.layout.target) == 1
+        plain = not any(data[key] for key in PLAIN) and data["fill"] in ("last", "zero") and data["series"] is None
+        simple = len(panel.names) == 1 and told and not panel.layout.categorical and not len(panel.vintages)
+        ready = fitted.calibration is None and fitted.config["anchor"] is None and not fitted.model.head.classes
+        long = int(panel.lengths[0]) >= fitted.config["context"]
+        return cls(fitted, panel) if plain and simple and ready and long else None
+
+    def observe(self, rows: Sequence[Row]) -> pd.DataFrame | None:
+        """The forecast table after rows in order of time; None, and nothing is changed, if they need the whole road.
+
+        That is what a gap, an empty cell, an odd stamp or the end of the spare rows needs.
+        """
+        place, writes = self.place, []
+        for row in rows:
+            known = self.written(row, place)
+            if known is None:
+                return None
+            writes.append(known)
+            place += known[0] == place
+        if place == self.place or place - self.windows.window.context > SPARE:
+            return None
+        for i, y, past, future in writes:
+            if y is not None:
+                self.panel.y[i], self.panel.observed[i] = torch.tensor(y, dtype=torch.float64), True
+                self.panel.past[i], self.panel.past_observed[i] = torch.tensor(past), True
+            if future:
+                self.panel.future[i, : len(future)] = torch.tensor(future)
+                self.panel.future_observed[i, : len(future)] = True
+        table = self.forecast(place)
+        self.place = place
+        return table
+
+    def written(self, row: Row, place: int) -> tuple[int, list[float] | None, list[float], list[float]] | None:
+        """What is to be written for a row: its number, targets (None of a known future), covariates as scaled."""
+        i = self.rows.get(pd.Timestamp(row[self.time]), -1) if self.time in row else -1
+        if i < place:
+            return None
+        y = [number(row.get(name)) for name in self.target]
+        future = [(number(row.get(name)) - loc) / scale for name, loc, scale in self.future]
+        past = [(number(row.get(name)) - loc) / scale for name, loc, scale in self.past]
+        if not all(map(math.isfinite, future)):
+            return None
+        if i == place and all(map(math.isfinite, (*y, *past))):
+            return i, y, past, future
+        if i > place and i <= place + self.ahead and all(map(math.isnan, (*y, *past))):
+            return i, None, [], future
+        return None
+
+    def forecast(self, place: int) -> pd.DataFrame:
+        """The forecast table of what follows the row before a place; refused if it lacks a known covariate."""
+        model, window, data = self.fitted.model.eval(), self.windows.window, self.fitted.config["data"]
+        batch = self.windows.batch(torch.tensor([place - window.context]))
+        if self.future and not batch.future_observed[:, window.context :, : len(self.future)].all():
+            self.windows.check_future()
+        with torch.inference_mode():
+            point, spread = model.forecast(batch, model.head.levels)
+        values = torch.cat((point[..., None], spread), -1)[0].transpose(0, 1).numpy()
+        values = np.clip(values.reshape(-1, values.shape[-1]), data["min"], data["max"])
+        labels, horizon = self.panel.labels, window.horizon
+        first = place + window.gap
+        table = pd.DataFrame(values, columns=["point", *(f"q{level:g}" for level in model.head.levels)])
+        table.insert(0, "y", np.nan)
+        stamps = self.stamps[first : first + horizon]
+        table.insert(0, "cutoff", self.stamps[[place - 1] * len(table)])
+        table.insert(0, "ds", stamps if len(labels) == 1 else stamps[np.tile(np.arange(horizon), len(labels))])
+        table.insert(0, "unique_id", np.repeat(np.array(labels, dtype=object), horizon))
+        return table
+
+
+def number(x: Any) -> float:
+    """A cell as a float; NaN for an empty one, and for what is no number."""
+    return float(x) if isinstance(x, int | float | np.number) and not isinstance(x, bool) else math.nan
