@@ -87,7 +87,9 @@ class Live:
         self.time, self.target = layout.time, layout.target
         self.past = [(name, *columns[name]) for name in layout.past]
         self.future = [(name, *columns[name]) for name in layout.future]
-        self.stamps = stamps
+        self.stamps, self.model = stamps.array, fitted.model.eval()
+        self.labels = pd.array(np.repeat(np.array(panel.labels, dtype=object), window.horizon), dtype="str")
+        self.names = ["y", "point", *(f"q{level:g}" for level in self.model.head.levels)]
 
     @classmethod
     def of(cls, fitted: Fitted, panel: Panel) -> "Live | None":
@@ -143,23 +145,24 @@ class Live:
 
     def forecast(self, place: int) -> pd.DataFrame:
         """The forecast table of what follows the row before a place; refused if it lacks a known covariate."""
-        model, window, data = self.fitted.model.eval(), self.windows.window, self.fitted.config["data"]
+        model, window, data = self.model, self.windows.window, self.fitted.config["data"]
         batch = self.windows.batch(torch.tensor([place - window.context]))
         if self.future and not batch.future_observed[:, window.context :, : len(self.future)].all():
             self.windows.check_future()
         with torch.inference_mode():
             point, spread = model.forecast(batch, model.head.levels)
-        values = torch.cat((point[..., None], spread), -1)[0].transpose(0, 1).numpy()
-        values = np.clip(values.reshape(-1, values.shape[-1]), data["min"], data["max"])
-        labels, horizon = self.panel.labels, window.horizon
+        values = torch.cat((torch.full_like(point, torch.nan)[..., None], point[..., None], spread), -1)
+        values = np.clip(values[0].transpose(0, 1).flatten(0, 1).numpy(), data["min"], data["max"])
         first = place + window.gap
-        table = pd.DataFrame(values, columns=["point", *(f"q{level:g}" for level in model.head.levels)])
-        table.insert(0, "y", np.nan)
-        stamps = self.stamps[first : first + horizon]
-        table.insert(0, "cutoff", self.stamps[[place - 1] * len(table)])
-        table.insert(0, "ds", stamps if len(labels) == 1 else stamps[np.tile(np.arange(horizon), len(labels))])
-        table.insert(0, "unique_id", np.repeat(np.array(labels, dtype=object), horizon))
-        return table
+        stamps, cutoff = self.stamps[first : first + window.horizon], self.stamps[place - 1 : place]
+        channels = len(values) // window.horizon
+        columns = {
+            "unique_id": self.labels,
+            "ds": stamps if channels == 1 else stamps.take(np.tile(np.arange(window.horizon), channels)),
+            "cutoff": cutoff.take(np.zeros(len(values), "int64")),
+            **dict(zip(self.names, values.T, strict=True)),
+        }
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(values)), copy=False)
 
 
 def number(x: Any) -> float:
