@@ -1,6 +1,6 @@
 """Fitted: what fitting leaves behind, and all that a forecaster is when it is saved."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -108,6 +108,11 @@ class Fitted:
             point, spread = (np.clip(x, data["min"], data["max"]) for x in (point, spread))
         return tabulate(windows.panel, gap, cutoff, y, point, spread, model.head.classes or levels, counts)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies, also in other processes, are made of plain values and arrays: no module travels, nor its trainer."""
+        values = {name: x for name, x in vars(self).items() if name != "model"}
+        return copied, (self.model.arrays, self.model.shape, values)
+
     def save(self, folder: Path) -> None:
         borders = [x.tolist() if isinstance(x, np.ndarray) else x for x in self.borders]
         document = {
@@ -128,11 +133,16 @@ class Fitted:
         try:
             layout, statistics = Layout.of(document["layout"]), Statistics.of(document["statistics"])
             shape = Shape(**{**document["shape"], "cardinalities": tuple(document["shape"]["cardinalities"])})
-            model = build.model(document["config"], shape, statistics.scaling)
-            model.load_state_dict(weights)
+            model = build.restored(document["config"], shape, statistics.scaling, weights)
             train, val, test = (np.array(x) if isinstance(x, list) else x for x in document["borders"])
             found, record = document.get("calibration"), document["record"]
             calibration = None if found is None else Calibration.of(found)
             return cls(document["config"], layout, statistics, (train, val, test), model, record, None, calibration)
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise Refusal(f"{folder} holds a damaged forecaster: {error!r}", "damaged") from error
+
+
+def copied(arrays: Mapping[str, np.ndarray], shape: Shape, values: dict[str, Any]) -> Fitted:
+    """What `Fitted.__reduce__` took apart; forecasts equal those of the first to the last bit."""
+    weights = {name: torch.tensor(x) for name, x in arrays.items()}
+    return Fitted(model=build.restored(values["config"], shape, values["statistics"].scaling, weights), **values)
