@@ -18,10 +18,8 @@ def alone(seed: int) -> Iterator[None]:
     """
     with LOCK, torch.random.fork_rng(), torch.inference_mode(False), torch.enable_grad():
         dtype, benchmark = torch.get_default_dtype(), torch.backends.cudnn.benchmark
-        exact, warns = (
-            torch.are_deterministic_algorithms_enabled(),
-            torch.is_deterministic_algorithms_warn_only_enabled(),
-        )
+        exact = torch.are_deterministic_algorithms_enabled()
+        warns = torch.is_deterministic_algorithms_warn_only_enabled()
         torch.manual_seed(seed)
         torch.set_default_dtype(torch.float32)
         try:

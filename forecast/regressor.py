@@ -161,9 +161,10 @@ class WindowedRegressor(RegressorMixin, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """A fitted one travels as plain values and arrays, its network without the trainer."""
-        state = super().__getstate__()
+        given: Any = super().__getstate__()
+        state = {**given}
         if "model_" in state:
-            state = state | {"model_": (self.model_.arrays, self.model_.shape, self.model_.scaling)}
+            state |= {"model_": (self.model_.arrays, self.model_.shape, self.model_.scaling)}
         return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
