@@ -48,10 +48,9 @@ class Direct(Model):
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
         out, _ = self.backbone(self.features(z, batch), self.backbone.initial(len(z)))
         known = batch.future[:, -self.shape.horizon :].flatten(1)
-        picked, weights = self.pool(out)
-        if not self.training:
-            self.weights = weights[:, None].expand(-1, self.shape.horizon, -1).detach()
-        seen = torch.cat((picked, self.constants(batch), known), -1)
+        if self.attends and not self.training:
+            self.weights = self.pool.weigh(out).mT.expand(-1, self.shape.horizon, -1).detach()
+        seen = torch.cat((self.pool(out), self.constants(batch), known), -1)
         return self.decode(seen).unflatten(-1, (self.shape.horizon, self.shape.channels, self.shape.width))
 
 
@@ -62,12 +61,11 @@ class Last(nn.Module):
         super().__init__()
         self.directions = backbone.directions
 
-    def forward(self, out: Float[Tensor, "b t d"]) -> tuple[Float[Tensor, "b d"], Tensor]:
-        nowhere = out[:, :0, 0]
+    def forward(self, out: Float[Tensor, "b t d"]) -> Float[Tensor, "b d"]:
         if self.directions == 1:
-            return out[:, -1], nowhere
+            return out[:, -1]
         forward, backward = out.chunk(2, -1)
-        return torch.cat((forward[:, -1], backward[:, 0]), -1), nowhere
+        return torch.cat((forward[:, -1], backward[:, 0]), -1)
 
 
 class Attention(nn.Module):
@@ -77,9 +75,11 @@ class Attention(nn.Module):
         super().__init__()
         self.keys, self.query = nn.Linear(backbone.size, backbone.size), nn.Linear(backbone.size, 1, bias=False)
 
-    def forward(self, out: Float[Tensor, "b t d"]) -> tuple[Float[Tensor, "b d"], Tensor]:
-        weight = self.query(self.keys(out).tanh()).softmax(1)
-        return (weight * out).sum(1), weight[..., 0]
+    def weigh(self, out: Float[Tensor, "b t d"]) -> Float[Tensor, "b t 1"]:
+        return self.query(self.keys(out).tanh()).softmax(1)
+
+    def forward(self, out: Float[Tensor, "b t d"]) -> Float[Tensor, "b d"]:
+        return (self.weigh(out) * out).sum(1)
 
 
 POOLINGS = {"last": Last, "attention": Attention}
