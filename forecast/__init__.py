@@ -7,9 +7,14 @@ if TYPE_CHECKING:
     from forecast.error import CannotWrite, Diverged, ForecastError, Refusal
     from forecast.fold import Refit
     from forecast.forecaster import Forecaster
+    from forecast.regressor import WindowedRegressor
 
-PLACES = {"Ensemble": "ensemble", "Forecaster": "forecaster", "Refit": "fold"}  # the others are in error
-__all__ = ["CannotWrite", "Diverged", "Ensemble", "ForecastError", "Forecaster", "Refit", "Refusal"]
+PLACES = {  # of what is not in error
+    "Ensemble": "ensemble", "Forecaster": "forecaster", "Refit": "fold", "WindowedRegressor": "regressor",
+}  # fmt: skip
+__all__ = [
+    "CannotWrite", "Diverged", "Ensemble", "ForecastError", "Forecaster", "Refit", "Refusal", "WindowedRegressor",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import Tensor
+
 from forecast import training
+from forecast.alone import alone
 from forecast.backbone.base import Stack
 from forecast.contract import Layer, Normalizer, Scaling, Shape
 from forecast.error import Refusal, nearest
@@ -194,6 +197,14 @@ def model(config: Mapping[str, Any], shape: Shape, scaling: Scaling) -> Model:
         return backbone(config["backbone"], features)
 
     return part("model", config["model"], shape, make_backbone, parts)
+
+
+def restored(config: Mapping[str, Any], shape: Shape, scaling: Scaling, weights: Mapping[str, Tensor]) -> Model:
+    """The model of a configuration with weights that were learnt; no random number of the caller is drawn."""
+    with alone(config["seed"]):
+        made = model(config, shape, scaling)
+    made.load_state_dict(weights)
+    return made
 
 
 def supported(name: str, head: Head, normalizers: Mapping[str, Normalizer], kind: str) -> None:

@@ -1,6 +1,7 @@
 """Fitted: what fitting leaves behind, and all that a forecaster is when it is saved."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -8,9 +9,10 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from forecast import artifact, build
-from forecast.contract import Shape
+from forecast.contract import Batch, Shape
 from forecast.data.forecasts import tabulate
 from forecast.data.grid import Borders
 from forecast.data.layout import Layout
@@ -90,24 +92,17 @@ class Fitted:
 
     def forecast(self, windows: Windows, levels: Sequence[float] | None = None) -> pd.DataFrame:
         """The forecast table of windows."""
-        model, gap, data = self.model.eval(), windows.window.gap, self.config["data"]
+        model, gap = self.model.eval(), windows.window.gap
         levels = sorted(model.head.levels if levels is None else levels)
         windows = windows.seeing(model.shape.context)  # origins may have a longer one
         results = []
         with torch.inference_mode():
             for batch in windows.to(model.device).batches(AT_ONCE):
-                if model.head.classes:
-                    params = model(batch).params
-                    spread = torch.cat((model.head.quantiles(params, levels), model.head.probabilities(params)), -1)
-                    point = spread.argmax(-1).double()
-                else:
-                    point, spread = model.forecast(batch, levels)
+                point, spread = self.answered(batch, levels)
                 y = torch.where(batch.target_observed, classed(model, batch, batch.target), torch.nan)
                 counts = windows.counts(batch.clock)
                 results.append([x.cpu().numpy() for x in (batch.cutoff, y, counts, point, spread)])
         cutoff, y, counts, point, spread = (np.concatenate(x) for x in zip(*results, strict=True))
-        if not model.head.classes:
-            point, spread = (np.clip(x, data["min"], data["max"]) for x in (point, spread))
         return tabulate(windows.panel, gap, cutoff, y, point, spread, model.head.classes or levels, counts)
 
     def mean(self, windows: Windows) -> pd.Series:
@@ -116,6 +111,22 @@ class Fitted:
             name = self.config["head"]["name"]
             raise Refusal(f"mean: head={name} has no whole law, so no mean; head=normal or student has one", "levels")
         return self.forecast(windows, EVENLY).filter(regex=r"^q0\.").mean(axis=1)
+
+    def answered(self, batch: Batch, levels: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """Points [b horizon c] and quantiles [b horizon c q], within bounds; of classes numbers and probabilities."""
+        model, data = self.model, self.config["data"]
+        if model.head.classes:
+            params = model(batch).params
+            spread = torch.cat((model.head.quantiles(params, levels), model.head.probabilities(params)), -1)
+            return spread.argmax(-1).double(), spread
+        low, high = (end if x is None else x for x, end in ((data["min"], -math.inf), (data["max"], math.inf)))
+        point, spread = model.forecast(batch, levels)
+        return point.clamp(low, high), spread.clamp(low, high)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies, also in other processes, are made of plain values and arrays: no module travels, nor its trainer."""
+        values = {name: x for name, x in vars(self).items() if name != "model"}
+        return copied, (self.model.arrays, self.model.shape, values)
 
     def save(self, folder: Path) -> None:
         borders = [x.tolist() if isinstance(x, np.ndarray) else x for x in self.borders]
@@ -137,11 +148,16 @@ class Fitted:
         try:
             layout, statistics = Layout.of(document["layout"]), Statistics.of(document["statistics"])
             shape = Shape(**{**document["shape"], "cardinalities": tuple(document["shape"]["cardinalities"])})
-            model = build.model(document["config"], shape, statistics.scaling)
-            model.load_state_dict(weights)
+            model = build.restored(document["config"], shape, statistics.scaling, weights)
             train, val, test = (np.array(x) if isinstance(x, list) else x for x in document["borders"])
             found, record = document.get("calibration"), document["record"]
             calibration = None if found is None else Calibration.of(found)
             return cls(document["config"], layout, statistics, (train, val, test), model, record, None, calibration)
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise Refusal(f"{folder} holds a damaged forecaster: {error!r}", "damaged") from error
+
+
+def copied(arrays: Mapping[str, np.ndarray], shape: Shape, values: dict[str, Any]) -> Fitted:
+    """What `Fitted.__reduce__` took apart; forecasts equal those of the first to the last bit."""
+    weights = {name: torch.tensor(x) for name, x in arrays.items()}
+    return Fitted(model=build.restored(values["config"], shape, values["statistics"].scaling, weights), **values)

@@ -28,6 +28,7 @@ from forecast.error import Refusal
 from forecast.evaluation import path
 from forecast.evaluation.baseline import chosen
 from forecast.evaluation.metrics import compared
+from forecast.explanation import explained
 from forecast.fitted import Fitted
 from forecast.fold import Plan, Refit, rolled
 from forecast.learning import learn, prepared
@@ -110,6 +111,9 @@ class Forecaster(BaseEstimator):
 
     def __sklearn_clone__(self) -> Self:
         return super().__sklearn_clone__() if self.composed is None else type(self).of(self.composed)  # type: ignore
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"live": None}  # a copy makes its own
 
     def __sklearn_is_fitted__(self) -> bool:
         return self.fitted_ is not None
@@ -365,6 +369,27 @@ class Forecaster(BaseEstimator):
             train = partial(SeriesDataModule.cut, panel, free, fitted.borders_of(panel), "train")
             forecasts |= recipe.baselines(names, windows, train, fitted.statistics, fitted.model)
         return Judgement(forecasts, compared(forecasts, *divisors(panel, fitted.statistics)))
+
+    def explain(
+        self,
+        frame: Frame | None = None,
+        *,
+        method: str = "importance",
+        stride: int | None = None,
+        by_step: bool = False,
+        level: float | None = None,
+        repeats: int = 5,
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """What the forecasts of the test part rest on: a long table that `board.explanation.explained` draws.
+
+        `method` is importance (of each column, by `repeats` shuffles from `seed`), gradients (x input over the context,
+        of the point or the quantile at `level`) or attention; see `explanation`. `by_step` tells the steps of the
+        horizon apart. `stride` as of backtest.
+        """
+        seed = int(self.fitted.config["seed"] if seed is None else seed)
+        windows = self.origins(self.panel(frame), stride)
+        return explained(self.fitted, windows, method, by_step=by_step, level=level, repeats=repeats, seed=seed)
 
     @property
     def name(self) -> str:

@@ -2,22 +2,28 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import lightning
+import pandas as pd
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from forecast import build, training
+from forecast.alone import alone
+from forecast.contract import Scaling, Shape
 from forecast.data import panel as panels
 from forecast.data import scaler
 from forecast.data.grid import Borders, Grid
+from forecast.data.module import SeriesDataModule
 from forecast.data.panel import Panel
 from forecast.data.scaler import Statistics
 from forecast.data.store import stored
@@ -58,22 +64,15 @@ def learn(
     module = datamodule(settings, panel, borders)
     calibrate = build.calibration(settings["calibrate"], build.part("head", settings["head"]))
     judging = None if calibrate is None else calibrating(settings, panel, borders, statistics.season)
-    with torch.random.fork_rng(), checkpoints(folder) as kept:
-        torch.manual_seed(settings["seed"])
-        model = build.model(settings, shape_of(panel, statistics, settings), statistics.scaling)
-        if weights is not None:
-            begin(model, weights)
-        watched = Fitted(dict(settings), panel.layout, statistics, borders, model, {}, panel)
-        trainer = training.trainer(
-            settings, kept, folder, lambda count: watched.forecast(module.windows["val"].recent(count))
-        )
-        try:
-            trainer.fit(model, datamodule=module)
-        except MisconfigurationException as error:
-            raise Refusal(f"trainer: {error}", "config") from error
-        checkpoint = trainer.checkpoint_callback
-        assert isinstance(checkpoint, ModelCheckpoint)
-        model.load_state_dict(torch.load(checkpoint.best_model_path, weights_only=True)["state_dict"])
+
+    def of(model: Model) -> Fitted:
+        return Fitted(dict(settings), panel.layout, statistics, borders, model, {}, panel)
+
+    def watched(model: Model, count: int) -> pd.DataFrame:
+        return of(model).forecast(module.windows["val"].recent(count))
+
+    shape = shape_of(panel, statistics, settings)
+    model, trainer = trained(settings, shape, statistics.scaling, module, folder, weights, watched)
     record = {
         **model.validated(module.windows["val"].batches(AT_ONCE)),
         "epochs": trainer.current_epoch,
@@ -88,10 +87,38 @@ def learn(
             "frequency": panel.layout.clock.freq,
         },
     }
-    fitted = replace(watched, record=record)
+    fitted = replace(of(model), record=record)
     if calibrate is None or judging is None:
         return fitted
     return replace(fitted, calibration=calibrate(fitted.forecast(judging), divisors(panel, statistics)[0]))
+
+
+def trained(
+    settings: Mapping[str, Any],
+    shape: Shape,
+    scaling: Scaling,
+    module: SeriesDataModule,
+    folder: Path | None = None,
+    weights: Mapping[str, Tensor] | None = None,
+    watched: Callable[[Model, int], pd.DataFrame] | None = None,
+) -> tuple[Model, lightning.Trainer]:
+    """A model with the weights of the best validation loss, and the trainer that found them.
+
+    `watched(model, n)` forecasts n windows of validation, for figures on the way. Threads that train take turns.
+    """
+    with alone(settings["seed"]), checkpoints(folder) as kept:
+        model = build.model(settings, shape, scaling)
+        if weights is not None:
+            begin(model, weights)
+        trainer = training.trainer(settings, kept, folder, None if watched is None else partial(watched, model))
+        try:
+            trainer.fit(model, datamodule=module)
+        except MisconfigurationException as error:
+            raise Refusal(f"trainer: {error}", "config") from error
+        checkpoint = trainer.checkpoint_callback
+        assert isinstance(checkpoint, ModelCheckpoint)
+        model.load_state_dict(torch.load(checkpoint.best_model_path, weights_only=True)["state_dict"])
+    return model, trainer
 
 
 def begin(model: Model, weights: Mapping[str, Tensor]) -> None:

@@ -87,9 +87,9 @@ class Live:
         self.time, self.target = layout.time, layout.target
         self.past = [(name, *columns[name]) for name in layout.past]
         self.future = [(name, *columns[name]) for name in layout.future]
-        self.stamps, self.model = stamps.array, fitted.model.eval()
+        self.stamps, self.levels = stamps.array, fitted.model.eval().head.levels
         self.labels = pd.array(np.repeat(np.array(panel.labels, dtype=object), window.horizon), dtype="str")
-        self.names = ["y", "point", *(f"q{level:g}" for level in self.model.head.levels)]
+        self.names = ["y", "point", *(f"q{level:g}" for level in self.levels)]
 
     @classmethod
     def of(cls, fitted: Fitted, panel: Panel) -> "Live | None":
@@ -145,14 +145,14 @@ class Live:
 
     def forecast(self, place: int) -> pd.DataFrame:
         """The forecast table of what follows the row before a place; refused if it lacks a known covariate."""
-        model, window, data = self.model, self.windows.window, self.fitted.config["data"]
+        window = self.windows.window
         batch = self.windows.batch(torch.tensor([place - window.context]))
         if self.future and not batch.future_observed[:, window.context :, : len(self.future)].all():
             self.windows.check_future()
         with torch.inference_mode():
-            point, spread = model.forecast(batch, model.head.levels)
-        values = torch.cat((torch.full_like(point, torch.nan)[..., None], point[..., None], spread), -1)
-        values = np.clip(values[0].transpose(0, 1).flatten(0, 1).numpy(), data["min"], data["max"])
+            point, spread = self.fitted.answered(batch, self.levels)
+            values = torch.cat((torch.full_like(point, torch.nan)[..., None], point[..., None], spread), -1)
+        values = values[0].transpose(0, 1).flatten(0, 1).cpu().numpy()
         first = place + window.gap
         stamps, cutoff = self.stamps[first : first + window.horizon], self.stamps[place - 1 : place]
         channels = len(values) // window.horizon

@@ -7,16 +7,16 @@ from forecast.board.error import DARKER, TICKS
 from forecast.board.rhythm import Rhythm
 
 
-def attention(axes: Axes, weights: np.ndarray, found: Rhythm) -> None:
-    """Weights [horizon context], a row a step of the horizon, mean over windows; days, weeks or years are marked."""
+def attention(axes: Axes, weights: np.ndarray, found: Rhythm | None) -> None:
+    """Weights [horizon context], a row a step of the horizon, mean over windows; days, weeks or years marked."""
     horizon, context = weights.shape
     drawn = axes.imshow(
         weights, cmap=DARKER, aspect="auto", vmin=0, interpolation="nearest",
         extent=(-context - 0.5, -0.5, horizon + 0.5, 0.5),
     )  # fmt: skip
     axes.tick_params(labelsize=9)
-    marks = np.arange(found.steps, context + 1, found.steps)
-    if len(marks):
+    marks = np.arange(found.steps, context + 1, found.steps) if found else np.empty(0)
+    if found and len(marks):
         each = -(-len(marks) // TICKS)
         axes.vlines(-marks[marks < context] - 0.5, 0.5, horizon + 0.5, color="#aaaaaa", linewidth=0.8, ls=":")
         axes.set_xticks(-marks[each - 1 :: each], [f"{i}" for i in range(each, len(marks) + 1, each)])

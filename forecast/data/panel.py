@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -66,6 +66,14 @@ class Panel:
     def size(self) -> int:
         """Bytes of all tensors."""
         return sum(x.nbytes for x in vars(self).values() if isinstance(x, Tensor))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Arrays for tensors, which PyTorch would move to other processes by its own ways."""
+        return {name: x.cpu().numpy() if isinstance(x, Tensor) else x for name, x in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        arrays = {name: np.require(x, requirements="W") for name, x in state.items() if isinstance(x, np.ndarray)}
+        vars(self).update(state, **{name: torch.from_numpy(x) for name, x in arrays.items()})
 
     def to(self, device: torch.device) -> "Panel":
         return replace(self, **{name: x.to(device) for name, x in vars(self).items() if isinstance(x, Tensor)})

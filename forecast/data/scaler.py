@@ -63,7 +63,7 @@ class Statistics:
 
     @property
     def scaling(self) -> Scaling:
-        return Scaling(self.kind, torch.from_numpy(self.loc), torch.from_numpy(self.scale))
+        return Scaling(self.kind, torch.tensor(self.loc), torch.tensor(self.scale))
 
     @property
     def middle(self) -> np.ndarray:

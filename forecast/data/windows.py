@@ -237,7 +237,7 @@ class Windows:
     def constant(self, b: int) -> dict[str, Tensor]:
         """What all batches of b windows share: empty tensors for what is absent, weights of one. Made once."""
         if b not in self.constants:
-            ones = torch.ones(b, device=self.starts.device)
+            ones = torch.ones(b, dtype=torch.float32, device=self.starts.device)
             absent = {name: x.new_empty((b, *x.shape[1:])) for name, x in self.absent.items()}
             self.constants[b] = {**absent, "weight": ones}
         return self.constants[b]

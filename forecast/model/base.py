@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import lightning
+import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor, nn
@@ -96,6 +97,11 @@ class Model(lightning.LightningModule):
     @abstractmethod
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
         """The numbers of the head for each step and channel, from the normalised context."""
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The weights as plain arrays, from which `build.restored` makes a copy in another process."""
+        return {name: weight.detach().cpu().numpy() for name, weight in self.state_dict().items()}
 
     @property
     def scaling(self) -> Scaling:

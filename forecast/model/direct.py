@@ -20,7 +20,8 @@ class Direct(Model):
     """What is left of the context, static covariates and the horizon's known ones -> every step and channel.
 
     `pooling` takes the last state, or an average of all by learnt weights (attention: D. Bahdanau et al., 2015, with a
-    learnt query); `hidden` is the width of the layer between (0: none), `embedding` that of each static category.
+    learnt query; the same for all steps of the horizon); `hidden` is the width of the layer between (0: none),
+    `embedding` that of each static category.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Direct(Model):
         super().__init__(shape, parts, skip)
         self.backbone = make_backbone(shape.features)
         self.constants = Constants(shape, embedding)
-        self.pool = POOLINGS[pooling](self.backbone)
+        self.pool, self.attends = POOLINGS[pooling](self.backbone), pooling == "attention"
         seen = self.backbone.size + self.constants.size + shape.horizon * shape.future
         out = shape.horizon * shape.channels * shape.width
         layers = [nn.Linear(seen, hidden), nn.ReLU()] if hidden else []
@@ -47,6 +48,8 @@ class Direct(Model):
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
         out, _ = self.backbone(self.features(z, batch), self.backbone.initial(len(z)))
         known = batch.future[:, -self.shape.horizon :].flatten(1)
+        if self.attends and not self.training:
+            self.weights = self.pool.weigh(out).mT.expand(-1, self.shape.horizon, -1).detach()
         seen = torch.cat((self.pool(out), self.constants(batch), known), -1)
         return self.decode(seen).unflatten(-1, (self.shape.horizon, self.shape.channels, self.shape.width))
 
@@ -72,8 +75,11 @@ class Attention(nn.Module):
         super().__init__()
         self.keys, self.query = nn.Linear(backbone.size, backbone.size), nn.Linear(backbone.size, 1, bias=False)
 
+    def weigh(self, out: Float[Tensor, "b t d"]) -> Float[Tensor, "b t 1"]:
+        return self.query(self.keys(out).tanh()).softmax(1)
+
     def forward(self, out: Float[Tensor, "b t d"]) -> Float[Tensor, "b d"]:
-        return (self.query(self.keys(out).tanh()).softmax(1) * out).sum(1)
+        return (self.weigh(out) * out).sum(1)
 
 
 POOLINGS = {"last": Last, "attention": Attention}

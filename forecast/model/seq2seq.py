@@ -76,7 +76,8 @@ class Seq2seq(Model):
             out, state = self.decoder.step(torch.cat((value, known, constants, picked), -1), state)
             found.append(self.out(torch.cat((out, picked), -1)).unflatten(-1, (self.shape.channels, -1)).float())
             weights.append(weight)
-            value = self.seen(self.head.point(found[-1][:, None])[:, 0] + start[:, step]).detach()
+            value = self.seen(self.head.point(found[-1][:, None])[:, 0] + start[:, step])
+            value = value.detach() if self.training else value  # the gradient of a forecast goes along its own path
             if true is not None:
                 chosen = torch.rand(len(value), 1, device=value.device) < self.share()
                 value = torch.where(chosen, true[:, step], value)
