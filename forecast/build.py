@@ -5,6 +5,7 @@ point (`[project.entry-points."forecast.backbone"]`): what pip installed is trus
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -45,6 +46,8 @@ SUPPORTS = {
 }
 CALIBRATIONS = ("split", "cqr", "online")  # what conformal.learnt does, with other numbers
 VALUES = ("autoregressive",)  # models that learn from every value and forecast along paths of them
+INSTANTIATED = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
+RESOLVER = re.compile(r"\$\{[\w.]+:")
 ABOVE_ZERO = ("season", "train_window", "half_life", "header")
 POSITIVE = ("context", "horizon", "stride", "batch_size")
 
@@ -83,7 +86,7 @@ def part(group: str, config: Mapping[str, Any], *given: Any) -> Any:
 
 def check(config: Mapping[str, Any]) -> None:
     """Refuses values that can't be right, before any data is read."""
-    without_targets(config, "")
+    literal(config, "")
     for key in POSITIVE:
         whole(config, key, 1)
     whole(config, "gap", 0)
@@ -141,12 +144,15 @@ def told(config: Mapping[str, Any], head: Head) -> None:
             raise Refusal(f"{key}={found[key]}: {why}; use {key}={value}", "config")
 
 
-def without_targets(node: Any, path: str) -> None:
-    """Refuses Hydra's `_target_`, which would name code to call, wherever it stands."""
-    for key, value in node.items() if isinstance(node, Mapping) else ():
-        if key == "_target_":
+def literal(node: Any, path: str) -> None:
+    """Refuses what would name code to call: Hydra's `_target_` and the like, and resolvers, wherever they stand."""
+    for key, value in node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ():
+        if key in INSTANTIATED:
             raise Refusal(f"{path}{key}={value}: a part is named by its file, never by an import path", "config")
-        without_targets(value, f"{path}{key}.")
+        for text in (key, value):
+            if isinstance(text, str) and RESOLVER.search(text):
+                raise Refusal(f"{path}{key}={value}: a resolver (${{name:...}}) is not taken as a value", "config")
+        literal(value, f"{path}{key}.")
 
 
 def calibration(config: Mapping[str, Any], head: Head) -> Callable[..., Calibration] | None:
