@@ -12,6 +12,7 @@ import platform
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -193,12 +194,16 @@ def parsed(text: bytes) -> Any:
     return json.loads(text, object_pairs_hook=once, parse_int=whole, parse_float=real, parse_constant=never)
 
 
+@cache
 def environment() -> dict[str, Any]:
-    """Versions and code state that a result was made with."""
+    """What a result may depend on besides data and configuration: versions, machine, threads, state of the code."""
     packages = ("forecast", "torch", "lightning", "numpy", "pandas", "scikit-learn", "hydra-core")
+    kernels = torch.backends.cpu.get_cpu_capability()
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return {
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{platform.system()} {platform.machine()} {kernels}, {os.cpu_count()} cores{gpu}",
+        "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in packages},
         "git": git_state(),
     }

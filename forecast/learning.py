@@ -14,7 +14,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from forecast import build, training
+from forecast import artifact, build, training
 from forecast.data import panel as panels
 from forecast.data import scaler
 from forecast.data.grid import Borders, Grid
@@ -89,6 +89,7 @@ def learn(
             "rows": int(panel.lengths.sum()),
             "frequency": panel.layout.clock.freq,
         },
+        "made": artifact.environment(),
     }
     fitted = replace(watched, record=record)
     if calibrate is None or judging is None:
