@@ -20,6 +20,7 @@ from forecast.error import Refusal, nearest
 
 HERE = Path(__file__).resolve().parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
+NAMED = ("model", "backbone", "head", "optimizer", "scheduler", "logger", "calibrate")  # groups whose yaml has a name
 LOCK = threading.RLock()
 
 
@@ -45,11 +46,10 @@ def composed(command: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 def completed(found: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration of an older release, with keys that came since at their defaults, which do what was done then."""
-    wanted = ["data=csv", override("normalizer", [x for x in found["normalizer"] if known("normalizer", x)])]
-    for group in ("model", "backbone", "head", "optimizer", "scheduler", "logger", "calibrate"):
-        if known(group, name := found[group].get("name")):
-            wanted.append(f"{group}={name}")
-    return merged(defaults(tuple(wanted)), found)
+    names = {group: found[group].get("name") for group in NAMED}
+    parts = [f"{group}={name}" for group, name in names.items() if known(group, name)]
+    normalizers = override("normalizer", [x for x in found["normalizer"] if known("normalizer", x)])
+    return merged(defaults(("data=csv", normalizers, *parts)), found)
 
 
 @cache

@@ -76,7 +76,7 @@ def read(document: Mapping[str, Any]) -> Contents:
 
 
 def typed(what: str, kind: type, plain: Any) -> dict[str, Any]:
-    """The fields of a dataclass as JSON has them, each of its type; arrays and nested ones are their owners' to check."""
+    """The fields of a dataclass as JSON has them, each of its type; arrays and nested ones are checked by others."""
     hints = typing.get_type_hints(kind)
     if not isinstance(plain, dict) or plain.keys() != hints.keys():
         raise Refusal(f"{what} has other keys than {', '.join(hints)}", "damaged")

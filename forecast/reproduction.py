@@ -78,7 +78,9 @@ def verdicts(plan: Plan, again: Path) -> list[Verdict]:
     learnt = [key for key in LEARNT if old[key] != new[key]]
     return [
         Verdict("data", True, f"sha256 {old['record']['data']['sha256']}"),
-        Verdict("configuration", not other, ", ".join(other) or f"{len(settings[0])} keys, seed {old['config']['seed']}"),
+        Verdict(
+            "configuration", not other, ", ".join(other) or f"{len(settings[0])} keys, seed {old['config']['seed']}"
+        ),
         *surroundings(old["record"].get("made", {}), new["record"]["made"]),
         Verdict("statistics", not learnt, ", ".join(learnt or LEARNT)),
         weighed(*(artifact.weights(x, y, plan.contents.sizes()) for x, y in ((plan.folder, old), (again, new)))),
