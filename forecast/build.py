@@ -54,19 +54,23 @@ POSITIVE = ("context", "horizon", "stride", "batch_size")
 
 def names(group: str) -> list[str]:
     """The parts of a group: the files of its folder, and what installed packages offer."""
-    files = [path.stem for path in (HERE / group).glob("[a-z]*.py") if path.stem != "base"]
-    return sorted({*files, *(point.name for point in entry_points(group=f"forecast.{group}"))})
+    return sorted({*files(group), *(point.name for point in entry_points(group=f"forecast.{group}"))})
+
+
+def files(group: str) -> list[str]:
+    """The parts of a group that are files of ours."""
+    return [path.stem for path in (HERE / group).glob("[a-z]*.py") if path.stem != "base"]
 
 
 def kind(group: str, name: Any) -> type:
     """The class of a part: the first that its file defines."""
+    if name in files(group):
+        module = import_module(f"forecast.{group}.{name}")
+        return next(x for x in vars(module).values() if inspect.isclass(x) and x.__module__ == module.__name__)
     if name not in names(group):
         raise Refusal(
             f"{group}={name}: no such part{nearest(str(name), names(group))} ({', '.join(names(group))})", "part"
         )
-    if (HERE / group / f"{name}.py").is_file():
-        module = import_module(f"forecast.{group}.{name}")
-        return next(x for x in vars(module).values() if inspect.isclass(x) and x.__module__ == module.__name__)
     return next(iter(entry_points(group=f"forecast.{group}", name=name))).load()
 
 

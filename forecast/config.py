@@ -46,7 +46,7 @@ def composed(command: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 def completed(found: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration of an older release, with keys that came since at their defaults, which do what was done then."""
-    names = {group: found[group].get("name") for group in NAMED}
+    names = {group: found[group].get("name") for group in NAMED if group in found}
     parts = [f"{group}={name}" for group, name in names.items() if known(group, name)]
     normalizers = override("normalizer", [x for x in found["normalizer"] if known("normalizer", x)])
     return merged(defaults(("data=csv", normalizers, *parts)), found)

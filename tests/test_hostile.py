@@ -20,7 +20,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from forecast import Forecaster
+from forecast import Ensemble, Forecaster, Refusal
 from forecast.artifact import DOCUMENT, WEIGHTS, hashed
 from forecast.data.synthetic import panel
 
@@ -33,7 +33,7 @@ from time import perf_counter
 import forecast.backbone.gru, safetensors.torch, torch._dynamo
 from forecast import Forecaster
 
-sound, canary, *folders = sys.argv[1:]
+sound, canary, folders, faults = json.load(sys.stdin)
 for _ in range(2):
     Forecaster.load(sound)
 try:
@@ -58,8 +58,18 @@ def hook(event, args):
     elif event.startswith(KINDS) and event not in ALLOWED:
         seen.append(f"{event} {args}"[:200])
 
+from omegaconf import OmegaConf
+from forecast import artifact, build, config, document, fitted
+OmegaConf.register_new_resolver("run", lambda x: os.system(x))
+PLACES = [(artifact, "weights"), (build, "kind"), (config, "completed"), (fitted, "read"), (document.Contents, "sizes")]
+sound_code = [(owner, name, getattr(owner, name)) for owner, name in PLACES]
 sys.addaudithook(hook)
-for folder in folders:
+for folder, fault in zip(folders, faults):
+    for owner, name, code in sound_code:
+        setattr(owner, name, code)
+    if os.path.exists(canary):
+        os.remove(canary)
+    exec(fault)
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, perf_counter()
     seen.clear()
     watching = True
@@ -389,6 +399,13 @@ HOSTILE: dict[str, Change] = {
     ),
 }
 
+HARMLESS: dict[str, Change] = {  # what they name is looked at when somebody asks for these data, and never by loading
+    "a secret file as data": put("config/data/path", "/etc/passwd"),
+    "a pipe as data": put("config/data/path", "/dev/stdin"),
+    "an interpolation as name": put("config/data/id", "${seed}"),
+    "a folder of runs": put("config/folder", "/etc"),
+}
+
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory) -> Path:
@@ -400,29 +417,28 @@ def sound(tmp_path_factory) -> Path:
     return folder
 
 
-def tried(sound: Path, changes: dict[str, Change]) -> dict[str, list[Any]]:
-    """What became of each change: what was said, its code, what was seen, and whether the canary sings."""
-    folders = []
-    for number, change in enumerate(changes.values()):
-        folders.append(folder := sound.parent / str(number))
+@pytest.fixture(scope="module")
+def results(sound) -> dict[str, list[Any]]:
+    """What became of each: what was said, its code, what was seen, whether the canary sings, MiB and seconds."""
+    planted = {name: (HOSTILE | PLANTED)[which] for name, (which, _) in FAULTS.items()}
+    changes, folders = [*HOSTILE.values(), *HARMLESS.values(), *planted.values()], list[str]()
+    for number, change in enumerate(changes):
+        folder = sound.parent / str(number)
         folder.mkdir()
+        folders.append(str(folder))
         for name in (WEIGHTS, DOCUMENT):
             (folder / name).write_bytes((sound / name).read_bytes())
         change(folder)
-    words = [sys.executable, "-c", LOADER, sound, sound.parent / "canary", *folders]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+    faults = [*[""] * (len(HOSTILE) + len(HARMLESS)), *(code for _, code in FAULTS.values())]
+    given = json.dumps([str(sound), str(sound.parent / "canary"), folders, faults])
+    done = subprocess.run([sys.executable, "-c", LOADER], input=given, capture_output=True, text=True, timeout=300)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
-    assert len(lines) == len(changes), f"{list(changes)[len(lines)]} ended the process: {done.stderr[-3000:]}"
-    return dict(zip(changes, lines, strict=True))
-
-
-@pytest.fixture(scope="module")
-def results(sound) -> dict[str, list[Any]]:
-    found = tried(sound, HOSTILE)
-    refused = sum(said.startswith("Refusal") for said, *_ in found.values())
-    executed = sum(bool(seen) or sings for _, _, seen, sings, *_ in found.values())
-    print(f"\n{len(found)} hostile forecasters tried, {refused} refused, {executed} executed")
-    return found
+    assert len(lines) == len(changes), f"{len(lines)} of {len(changes)} were tried: {done.stderr[-3000:]}"
+    hostile = lines[: len(HOSTILE)]
+    refused = sum(said.startswith("Refusal") for said, *_ in hostile)
+    executed = sum(bool(seen) or sings for _, _, seen, sings, *_ in hostile)
+    print(f"\n{len(hostile)} hostile forecasters tried, {refused} refused, {executed} executed")
+    return dict(zip([*HOSTILE, *HARMLESS, *FAULTS], lines, strict=True))
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -431,3 +447,86 @@ def test_a_hostile_forecaster_is_refused_and_nothing_of_it_runs(results, name):
     assert said.startswith("Refusal") and code
     assert seen == [] and not sings
     assert grown < 100 and seconds < 5, f"{grown:.0f} MiB more, {seconds:.1f} s"
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_a_configuration_names_is_not_opened_by_loading(results, name):
+    said, _, seen, sings, *_ = results[name]
+    assert said == "loaded" and seen == [] and not sings
+
+
+ENSEMBLES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a member elsewhere": lambda x: x.update(members={"../other": x["members"]["1"]}),
+    "an absolute member": lambda x: x.update(members={"/tmp": x["members"]["1"]}),
+    "a member of no number": lambda x: x.update(members={"1": x["members"]["1"], "..": x["members"]["1"]}),
+    "a way that is a call": lambda x: x.update(how="os.system"),
+    "weights as text": lambda x: x.update(weights=["1"]),
+    "weights of others": lambda x: x.update(weights=[0.5, 0.5]),
+    "members as a list": lambda x: x.update(members=["1"]),
+}
+
+
+def grouped(sound: Path, folder: Path, change: Callable[[dict[str, Any]], Any] = bool) -> Path:
+    """A saved ensemble of one whose document was changed and signed again."""
+    Ensemble([Forecaster.load(sound)]).save(folder)
+    document = json.loads((folder / "ensemble.json").read_text())
+    change(document)
+    kept = {key: value for key, value in document.items() if key not in ("format", "sha256")}
+    (folder / "ensemble.json").write_text(json.dumps({**document, "sha256": hashed(kept)}))
+    return folder
+
+
+@pytest.mark.parametrize("name", ENSEMBLES)
+def test_a_hostile_ensemble_is_refused(sound, tmp_path, name):
+    assert Ensemble.load(grouped(sound, tmp_path / "sound")).how == "mean"
+    Forecaster.load(sound).save(tmp_path / "other")
+    with pytest.raises(Refusal):
+        Ensemble.load(grouped(sound, tmp_path / "hostile", ENSEMBLES[name]))
+
+
+def test_a_member_that_is_a_link_is_refused(sound, tmp_path):
+    folder = grouped(sound, tmp_path / "hostile")
+    (folder / "1").rename(tmp_path / "elsewhere")
+    (folder / "1").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Refusal, match="link"):
+        Ensemble.load(folder)
+
+
+FAULTS = {  # that a loader might have: which forecaster it falls for, and the code
+    "unpickles weights": (
+        "weights: a pickle",
+        "import pickle\nartifact.weights = lambda at, *_: pickle.loads((at / 'model.safetensors').read_bytes())",
+    ),
+    "trusts checkpoints": (
+        "weights: a checkpoint of torch",
+        "import torch\nartifact.weights = lambda at, *_: torch.load(at / 'model.safetensors', weights_only=False)",
+    ),
+    "resolves": (
+        "resolver: of a program",
+        "config.completed = lambda x: OmegaConf.to_container(OmegaConf.create(x), resolve=True)",
+    ),
+    "imports by name": (
+        "name: of a module",
+        "import importlib\nwas = build.kind\n"
+        "build.kind = lambda group, x: importlib.import_module(x) if x == 'this' else was(group, x)",
+    ),
+    "opens data": (
+        "data elsewhere",
+        "was = fitted.read\nfitted.read = lambda x: (open(x['config']['data']['path']), was(x))[1]",
+    ),
+    "believes sizes": ("size: too large", "document.Contents.sizes = lambda self: self.model().state_dict()"),
+}
+PLANTED: dict[str, Change] = {
+    "resolver: of a program": lambda folder: put("config/folder", f"${{run:'touch {folder.parent / 'canary'}'}}")(
+        folder
+    ),
+    "name: of a module": put("config/backbone/name", "this"),
+    "data elsewhere": put("config/data/path", "/etc/hostname"),
+    "size: too large": put("config/model/hidden", 500_000),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_loader_with_a_fault_would_be_caught(results, fault):
+    with pytest.raises(AssertionError):
+        test_a_hostile_forecaster_is_refused_and_nothing_of_it_runs(results, fault)
