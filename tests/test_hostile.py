@@ -361,6 +361,7 @@ HOSTILE: dict[str, Change] = {
     "size: 10^9 layers": put("config/backbone/layers", 10**9),
     "size: a million layers": put("config/backbone/layers", 10**6),
     "size: a horizon of 10^12": put("config/horizon", 10**12),
+    "size: a horizon of 10^8": put("config/horizon", 10**8),
     "size: a context of 10^12": put("config/context", 10**12),
     "size: a hidden layer of 10^12": put("config/model/hidden", 10**12),
     "shape: a horizon of 10^12": put("shape/horizon", 10**12),
