@@ -5,6 +5,7 @@ point (`[project.entry-points."forecast.backbone"]`): what pip installed is trus
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -48,25 +49,31 @@ SUPPORTS = {
 }
 CALIBRATIONS = ("split", "cqr", "online")  # what conformal.learnt does, with other numbers
 VALUES = ("autoregressive",)  # models that learn from every value and forecast along paths of them
+INSTANTIATED = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
+RESOLVER = re.compile(r"\$\{[\w.]+:")
 ABOVE_ZERO = ("season", "train_window", "half_life", "header")
 POSITIVE = ("context", "horizon", "stride", "batch_size")
 
 
 def names(group: str) -> list[str]:
     """The parts of a group: the files of its folder, and what installed packages offer."""
-    files = [path.stem for path in (HERE / group).glob("[a-z]*.py") if path.stem != "base"]
-    return sorted({*files, *(point.name for point in entry_points(group=f"forecast.{group}"))})
+    return sorted({*files(group), *(point.name for point in entry_points(group=f"forecast.{group}"))})
+
+
+def files(group: str) -> list[str]:
+    """The parts of a group that are files of ours."""
+    return [path.stem for path in (HERE / group).glob("[a-z]*.py") if path.stem != "base"]
 
 
 def kind(group: str, name: Any) -> type:
     """The class of a part: the first that its file defines."""
+    if name in files(group):
+        module = import_module(f"forecast.{group}.{name}")
+        return next(x for x in vars(module).values() if inspect.isclass(x) and x.__module__ == module.__name__)
     if name not in names(group):
         raise Refusal(
             f"{group}={name}: no such part{nearest(str(name), names(group))} ({', '.join(names(group))})", "part"
         )
-    if (HERE / group / f"{name}.py").is_file():
-        module = import_module(f"forecast.{group}.{name}")
-        return next(x for x in vars(module).values() if inspect.isclass(x) and x.__module__ == module.__name__)
     return next(iter(entry_points(group=f"forecast.{group}", name=name))).load()
 
 
@@ -86,7 +93,7 @@ def part(group: str, config: Mapping[str, Any], *given: Any) -> Any:
 
 def check(config: Mapping[str, Any]) -> None:
     """Refuses values that can't be right, before any data is read."""
-    without_targets(config, "")
+    literal(config, "")
     for key in POSITIVE:
         whole(config, key, 1)
     whole(config, "gap", 0)
@@ -144,12 +151,15 @@ def told(config: Mapping[str, Any], head: Head) -> None:
             raise Refusal(f"{key}={found[key]}: {why}; use {key}={value}", "config")
 
 
-def without_targets(node: Any, path: str) -> None:
-    """Refuses Hydra's `_target_`, which would name code to call, wherever it stands."""
-    for key, value in node.items() if isinstance(node, Mapping) else ():
-        if key == "_target_":
+def literal(node: Any, path: str) -> None:
+    """Refuses what would name code to call: Hydra's `_target_` and the like, and resolvers, wherever they stand."""
+    for key, value in node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ():
+        if key in INSTANTIATED:
             raise Refusal(f"{path}{key}={value}: a part is named by its file, never by an import path", "config")
-        without_targets(value, f"{path}{key}.")
+        for text in (key, value):
+            if isinstance(text, str) and RESOLVER.search(text):
+                raise Refusal(f"{path}{key}={value}: a resolver (${{name:...}}) is not taken as a value", "config")
+        literal(value, f"{path}{key}.")
 
 
 def calibration(config: Mapping[str, Any], head: Head) -> Callable[..., Calibration] | None:

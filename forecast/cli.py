@@ -69,12 +69,12 @@ def described(command: str) -> str:
 
 def explained(command: str) -> str:
     """A command's keys: its yaml with the comments, and the parts that its groups choose from."""
-    text = (CONF / f"{command}.yaml").read_text()
-    if "\n  - train\n" in text:  # a command with the keys of training
-        text = (CONF / "train.yaml").read_text()
-    groups = re.findall(r"^  - (\w+): \[?(\w+)\]?$", text, re.MULTILINE)
+    texts = [(CONF / f"{command}.yaml").read_text()]
+    if "\n  - train\n" in texts[0]:  # a command with the keys of training
+        texts.append((CONF / "train.yaml").read_text())
+    groups = re.findall(r"^  - (\w+): \[?(\w+)\]?$", texts[-1], re.MULTILINE)
     lines = [f"forecast {command} key=value ...     {described(command)}", ""]
-    lines += text.split("\n\n", 1)[1].rstrip().split("\n")
+    lines += "".join(text.split("\n\n", 1)[1] for text in texts).rstrip().split("\n")
     for group, default in groups:
         parts = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
         lines += ["", f"{group}={'|'.join(parts)}"]

@@ -5,6 +5,7 @@ import math
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from forecast.error import Refusal, nearest
 
 HERE = Path(__file__).resolve().parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"
+NAMED = ("model", "backbone", "head", "optimizer", "scheduler", "logger", "calibrate")  # groups whose yaml has a name
 LOCK = threading.RLock()
 
 
@@ -40,6 +42,32 @@ def composed(command: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
             raise Refusal(explained(error, command), "config") from error
         finally:
             GlobalHydra.instance().hydra = outer
+
+
+def completed(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration of an older release, with keys that came since at their defaults, which do what was done then."""
+    names = {group: found[group].get("name") for group in NAMED if group in found}
+    parts = [f"{group}={name}" for group, name in names.items() if known(group, name)]
+    normalizers = override("normalizer", [x for x in found["normalizer"] if known("normalizer", x)])
+    return merged(defaults(("data=csv", normalizers, *parts)), found)
+
+
+@cache
+def defaults(overrides: tuple[str, ...]) -> dict[str, Any]:
+    """The configuration of training; composed once, which takes longer than reading what was saved."""
+    return composed("train", overrides)
+
+
+def known(group: str, name: Any) -> bool:
+    """Whether a part has a yaml among ours; those of somebody else's package have not."""
+    return isinstance(name, str) and name.isidentifier() and (CONF / group / f"{name}.yaml").is_file()
+
+
+def merged(usual: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """What is found, with what is usual where it has nothing."""
+    nested = {key for key in usual.keys() & found.keys() if all(isinstance(x[key], Mapping) for x in (usual, found))}
+    inner = {key: merged(usual[key], found[key]) for key in found if key in nested}
+    return {**found, **{key: value for key, value in usual.items() if key not in found}, **inner}
 
 
 def plain(config: Any) -> dict[str, Any]:

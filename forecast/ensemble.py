@@ -1,7 +1,6 @@
 """Ensemble: several forecasters as one, over seeds, contexts or runs: fit, predict, backtest, judge, save, load."""
 
 import hashlib
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from forecast.evaluation.shared import shared
 from forecast.fold import Refit
 from forecast.forecaster import Forecaster, Judgement
 from forecast.recipe import Frame, divisors
+from forecast.setting import fits
 
 log = logging.getLogger(__name__)
 
@@ -134,16 +134,21 @@ class Ensemble:
         if not (folder / DOCUMENT).is_file():
             raise Refusal(f"{folder} is no saved ensemble: it holds no {DOCUMENT}", "no-forecaster")
         try:
-            document = json.loads((folder / DOCUMENT).read_text())
+            document = artifact.parsed(artifact.inside(folder, DOCUMENT).read_bytes())
             version, expected = document.pop("format"), document.pop("sha256", None)
             if version != FORMAT:
                 raise Refusal(f"{folder} has format {version}; this version reads format {FORMAT}", "format")
-            hashes = document["members"]
-            if artifact.hashed(document) != expected or any(digest(folder / x) != y for x, y in hashes.items()):
+            hashes, weights = document["members"], document["weights"]
+            numbers = [str(i) for i in range(1, len(hashes) + 1)]
+            each = fits(weights, Sequence[float] | None) and len(weights or numbers) == len(numbers)
+            if list(hashes) != numbers or not each:
+                raise ValueError("members are numbered from 1, and have a weight each or none")
+            same = all(digest(artifact.inside(folder, x)) == y for x, y in hashes.items())
+            if artifact.hashed(document) != expected or not same:
                 raise Refusal(f"{folder} is not what was saved (a sha256 differs): copy it again", "damaged")
             made = cls([folder / x for x in hashes], document["how"])
-            made.weights = document["weights"]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            made.weights = weights
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if isinstance(error, Refusal):
                 raise
             raise Refusal(f"{folder} holds a damaged ensemble: {error!r}", "damaged") from error

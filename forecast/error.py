@@ -3,6 +3,7 @@
 Refusal (exit code 2)      bad input or configuration; nothing was written
 Diverged (exit code 3)     the loss became NaN or infinite
 CannotWrite (exit code 4)  a result could not be saved; what was there before is intact
+Differs (exit code 5)      what was made again is not what it was
 """
 
 import difflib
@@ -38,6 +39,12 @@ class CannotWrite(ForecastError, OSError):
     """A file could not be written."""
 
     exit = 4
+
+
+class Differs(ForecastError):
+    """Something that was made again is not what it was before."""
+
+    exit = 5
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

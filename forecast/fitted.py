@@ -19,6 +19,7 @@ from forecast.data.layout import Layout
 from forecast.data.panel import Panel
 from forecast.data.scaler import Statistics
 from forecast.data.windows import Windows
+from forecast.document import read
 from forecast.error import Refusal
 from forecast.evaluation.conformal import Calibration
 from forecast.evaluation.quantile import at_levels
@@ -144,17 +145,18 @@ class Fitted:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Raises Refusal for a folder that holds no forecaster, or one that is not what was saved."""
-        weights, document = artifact.load(folder)
         try:
-            layout, statistics = Layout.of(document["layout"]), Statistics.of(document["statistics"])
-            shape = Shape(**{**document["shape"], "cardinalities": tuple(document["shape"]["cardinalities"])})
-            model = build.restored(document["config"], shape, statistics.scaling, weights)
-            train, val, test = (np.array(x) if isinstance(x, list) else x for x in document["borders"])
-            found, record = document.get("calibration"), document["record"]
-            calibration = None if found is None else Calibration.of(found)
-            return cls(document["config"], layout, statistics, (train, val, test), model, record, None, calibration)
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-            raise Refusal(f"{folder} holds a damaged forecaster: {error!r}", "damaged") from error
+            document = artifact.document(folder)
+            found = read(document)
+            weights = artifact.weights(folder, document, found.sizes())
+            model = found.model(weights)
+        except Exception as error:  # whatever a hostile file may lead to ends as a refusal
+            if isinstance(error, Refusal) and str(folder) in str(error):
+                raise
+            said = error if isinstance(error, Refusal) else repr(error)
+            raise Refusal(f"{folder} holds a damaged forecaster: {said}", "damaged") from error
+        statistics, borders = found.statistics, found.borders
+        return cls(found.config, found.layout, statistics, borders, model, found.record, None, found.calibration)
 
 
 def copied(arrays: Mapping[str, np.ndarray], shape: Shape, values: dict[str, Any]) -> Fitted:

@@ -17,7 +17,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from forecast import build, training
+from forecast import artifact, build, training
 from forecast.alone import alone
 from forecast.contract import Scaling, Shape
 from forecast.data import panel as panels
@@ -86,6 +86,7 @@ def learn(
             "rows": int(panel.lengths.sum()),
             "frequency": panel.layout.clock.freq,
         },
+        "made": artifact.environment(),
     }
     fitted = replace(of(model), record=record)
     if calibrate is None or judging is None:

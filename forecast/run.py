@@ -1,6 +1,6 @@
 """Runs a command under Hydra: what the user typed -> a composed configuration -> an exit code.
 
-0 done    2 bad input or configuration    3 diverged    4 cannot write    75 interrupted    1 a fault of ours
+0 done   2 bad input or configuration   3 diverged   4 cannot write   5 differs   75 interrupted   1 a fault of ours
 """
 
 import logging
@@ -23,7 +23,13 @@ from forecast.sweep.folder import claim, release, stamp
 from forecast.sweep.ranking import ranking
 
 INTERRUPTED = 75
-BARE = {"fetch": "name", "init": "path", "report": "path", "score": "tables"}  # the key of a word without one
+BARE = {
+    "fetch": "name",
+    "init": "path",
+    "report": "path",
+    "reproduce": "run",
+    "score": "tables",
+}  # the key of a word without one
 SEVERAL = ("tables",)  # keys that take more than one such word
 
 

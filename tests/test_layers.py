@@ -76,37 +76,56 @@ def siblings(name: str, code: str) -> list[str]:
     return [x for x in found if "._" not in x]
 
 
-PICKLES = ("pickle", "cloudpickle", "dill", "joblib.load", "joblib.dump", "joblib.Memory", "shelve", "marshal")
-CALLS = (
-    "joblib.load",
-    "eval",
-    "exec",
-    "compile",
-    "__import__",
-    "yaml.load",
-    "yaml.unsafe_load",
-    "yaml.full_load",
-    "os.system",
+PICKLES = ("pickle", "cPickle", "_pickle", "cloudpickle", "dill", "copyreg", "joblib.load", "joblib.dump")
+PICKLES += ("joblib.Memory", "shelve", "marshal", "torch.package", "torch.hub", "torch.jit.load", "torch.export.load")
+CODE_RUNNERS = (
+    "runpy",
+    "code",
+    "codeop",
+    "pty",
+    "imp",
+    "importlib.util",
+    "importlib.machinery",
+    "zipimport",
+    "hydra.utils",
 )
-CALLS += ("os.popen", "subprocess.getoutput", "instantiate", "hydra.utils.instantiate")
+CALLS = ("eval", "exec", "compile", "__import__", "yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.full_load")
+CALLS += ("os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "joblib.load")
+CALLS += ("instantiate", "get_class", "get_method", "get_object", "OmegaConf.register_new_resolver")
+PREFIXES = ("os.exec", "os.spawn", "os.posix_spawn", "hydra.utils.", "torch.hub.", "torch.jit.load", "torch.package.")
+METHODS = ("read_pickle", "to_pickle", "extractall", "unsafe_load", "find_class", "spec_from_file_location")
+LOADERS = {  # where a module is imported by a name, which is one of ours: the word before it is what the name says
+    "__init__": "a public name, looked up in the list of these",
+    "run": "a command, which cli has found among the files of its folder",
+    "build": "a part, which is a file of its folder",
+}
 
 
 def dangers(name: str, code: str) -> Iterator[str]:
     """What could run code from a file or a string, or a shell."""
-    yield from (x for x in imports(code) if within(x, *PICKLES, *CALLS, "torch.load"))
-    if name not in ("__init__", "build", "run"):
-        yield from (x for x in imports(code) if x == "importlib.import_module")
+    yield from (x for x in imports(code) if within(x, *PICKLES, *CODE_RUNNERS, *CALLS, *PREFIXES, "torch.load"))
+    if name not in LOADERS:
+        yield from (x for x in imports(code) if x in ("importlib.import_module", "importlib.metadata.entry_points"))
     for call in (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)):
         called, keys = ast.unparse(call.func), {key.arg: ast.unparse(key.value) for key in call.keywords}
         if (
             called in CALLS
-            or called.endswith(("read_pickle", "to_pickle"))
+            or called.startswith(PREFIXES)
+            or called.endswith(METHODS)
             or (called.endswith(".eval") and call.args)  # a DataFrame's; a module's takes none
-            or (called == "torch.load" and keys.get("weights_only") != "True")
+            or (called.endswith("torch.load") and keys.get("weights_only") != "True")
+            or (called.endswith("import_module") and not ours(call))
             or keys.get("allow_pickle", "False") != "False"
             or keys.get("shell", "False") != "False"
         ):
             yield called
+
+
+def ours(call: ast.Call) -> bool:
+    """Whether what is imported by name begins with the name of this package."""
+    name = call.args[0] if call.args else None
+    first = name.values[0] if isinstance(name, ast.JoinedStr) else name
+    return isinstance(first, ast.Constant) and str(first.value).startswith("forecast.")
 
 
 def loose(name: str, code: str) -> list[str]:
@@ -162,7 +181,34 @@ BREACHES = {
             "np.load(path, allow_pickle=True)",
             "hydra.utils.instantiate(config)",
             "os.system(text)",
+            "os.execv(path, words)",
+            "import _pickle",
+            "import dill as d",
+            "from joblib import load",
+            "import shelve",
+            "import marshal",
+            "from torch import hub",
+            "torch.jit.load(path)",
+            "torch.hub.load(path)",
+            "torch.package.PackageImporter(path)",
+            "from torch.export import load",
+            "from torch.jit import load",
+            "from hydra.utils import get_class",
+            "from hydra.utils import instantiate as make",
+            "yaml.load_all(text)",
+            "compile(text, name, 'exec')",
+            "import runpy",
+            "from importlib.util import spec_from_file_location",
+            "from importlib.metadata import entry_points",
+            "archive.extractall(folder)",
+            "OmegaConf.register_new_resolver('run', run)",
+            "subprocess.getoutput(text)",
         )
+    ]
+    + [
+        (name, f"import_module({argument})")
+        for name in LOADERS
+        for argument in ("name", "f'{group}.{name}'", "config['name']", "'os'", "f'other.{name}'")
     ],
     loose: [("head.point", "class A:\n    def f(self, **settings): ...")],
 }

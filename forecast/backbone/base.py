@@ -40,8 +40,8 @@ class Stack(nn.Module):
         dilations: Sequence[int] | None,
     ):
         super().__init__()
-        if layers < 1:
-            raise ValueError(f"layers={layers}: expected at least 1")
+        if not 1 <= layers <= 1000:
+            raise ValueError(f"layers={layers}: expected at least 1, and at most 1000")
         for key, value in (("dropout", dropout), ("zoneout", zoneout)):
             if not 0 <= value <= 1:
                 raise ValueError(f"{key}={value} does not lie between 0 and 1")

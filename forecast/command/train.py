@@ -1,5 +1,6 @@
 """fit a model, judge it beside seasonal naive on the test part, save it"""
 
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -31,13 +32,13 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
         judged = forecaster.judge()
         record, name = forecaster.fitted.record, forecaster.name
         ranked = "val/loss" if forecaster.fitted.model.head.classes else "val/mae"  # classes have no distance
-        forecaster.save(run / "forecaster")
+        own = judged.scores[judged.scores["model"] == name].set_index("metric")["value"].to_dict()
+        replace(forecaster.fitted, record={**record, "scores": own}).save(run / "forecaster")
         artifact.write(run / "forecast.csv", judged.forecasts[name].to_csv(index=False))
         artifact.write(run / "scores.csv", judged.scores.to_csv(index=False))
         title = f"{data}: {name}, test part"
         for file, drawn in sheet.sheets(judged.forecasts, title).items():
             artifact.write(run / f"{file}.png", figure.png(drawn))
-        own = judged.scores[judged.scores["model"] == name].set_index("metric")["value"].to_dict()
         final = {f"test/{metric}": value for metric, value in own.items()}
         final |= {f"score/{key}": record[key] for key in ("val/loss", "val/mae", "val/mse")}
         if config["logger"]["name"] == "tensorboard":
@@ -51,12 +52,12 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
             "seed": config["seed"],
             "score": {"name": ranked, "value": record[ranked]},
             "scores": own,
-            "record": record,
+            "record": {key: x for key, x in record.items() if key != "made"},
             "cost": {
                 "seconds": round(perf_counter() - started, 2),
                 **{f"peak_{what}": round(most) for what, most in memory().items()},
             },
-            **artifact.environment(),
+            **record["made"],
         }
         artifact.write(run / "manifest.json", artifact.plain(manifest))
     print(f"\n{summary(judged.scores)}\n\ntensorboard --logdir outputs\nrun: {run}")

@@ -12,7 +12,7 @@ from forecast.head.base import Levels
 
 def ascending(levels: Sequence[float], key: str = "head.levels") -> tuple[float, ...]:
     """The levels of a configuration, refused unless they ascend (in float32, too) between 0 and 1."""
-    known = torch.tensor(list(levels))
+    known = torch.tensor(list(levels), device="cpu")  # whatever device a model is made on
     if not len(levels) or not (known.diff() > 0).all() or not 0 < levels[0] <= levels[-1] < 1:
         raise Refusal(f"{key}={list(levels)}: expected ascending levels between 0 and 1", "config")
     return tuple(levels)

@@ -34,7 +34,7 @@ class Direction(Head):
                 f"head.classes={list(classes)}: expected two or more different names of letters, digits and _", "config"
             )
         edges = [i + 0.5 for i in range(self.width - 1)] if bins is None else list(bins)
-        known = torch.tensor(edges)
+        known = torch.tensor(edges, device="cpu")  # whatever device a model is made on
         if len(edges) != self.width - 1 or not known.isfinite().all() or not (known.diff() > 0).all():
             raise Refusal(
                 f"head.bins={edges}: expected ascending edges between the {self.width} classes {list(classes)}, "
