@@ -143,7 +143,6 @@ class Forecaster(BaseEstimator):
         lawful(grid, build.part("head", settings["head"]))
         outside(grid, settings["data"]["min"], settings["data"]["max"])
         panel, statistics = prepared(settings, grid, borders, folder)
-        SeriesDataModule.cut(panel, origin_window(settings, panel.layout.clock, statistics.season), borders, "test")
         digest = grid.digest
         del grid  # training needs the panel only
         self.fitted_, self.kind = learn(settings, panel, statistics, borders, digest, folder), kind

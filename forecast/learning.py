@@ -30,7 +30,7 @@ from forecast.data.store import stored
 from forecast.error import Refusal
 from forecast.fitted import Fitted
 from forecast.model.base import Model
-from forecast.recipe import AT_ONCE, calibrating, datamodule, divisors, shape_of
+from forecast.recipe import AT_ONCE, calibrating, datamodule, divisors, origin_window, shape_of
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,8 @@ def learn(
     """
     started = perf_counter()
     module = datamodule(settings, panel, borders)
+    if (panel.first + panel.lengths > torch.as_tensor(borders[1])).any():  # an update has no test part yet
+        SeriesDataModule.cut(panel, origin_window(settings, panel.layout.clock, statistics.season), borders, "test")
     calibrate = build.calibration(settings["calibrate"], build.part("head", settings["head"]))
     judging = None if calibrate is None else calibrating(settings, panel, borders, statistics.season)
 

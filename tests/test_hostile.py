@@ -515,7 +515,10 @@ FAULTS = {  # that a loader might have: which forecaster it falls for, and the c
         "data elsewhere",
         "was = fitted.read\nfitted.read = lambda x: (open(x['config']['data']['path']), was(x))[1]",
     ),
-    "believes sizes": ("size: too large", "document.Contents.sizes = lambda self: self.model().state_dict()"),
+    "believes sizes": (
+        "size: too large",
+        "document.Contents.sizes = lambda x: document.build.model(x.config, x.shape, x.statistics.scaling).state_dict()",
+    ),
 }
 PLANTED: dict[str, Change] = {
     "resolver: of a program": lambda folder: put("config/folder", f"${{run:'touch {folder.parent / 'canary'}'}}")(

@@ -1,5 +1,7 @@
 """A fitted forecaster in use: scikit-learn's conventions, other frames, cutoffs, means, scenarios, fallback."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import polars
@@ -133,11 +135,10 @@ def test_a_lazy_frame_is_refused(fitted, rows):
 
 
 def test_without_pyarrow_other_frames_are_refused(fitted, rows, monkeypatch):
-    from forecast.data import frame as frames
-
-    monkeypatch.setattr(frames, "find_spec", lambda name: None)
+    given = polars.from_pandas(rows)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(Refusal, match=r"forecast\[parquet\]"):
-        fitted.predict(polars.from_pandas(rows))
+        fitted.predict(given)
 
 
 # cutoffs

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import wraps
-from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import narwhals.stable.v2 as nw
@@ -43,7 +42,7 @@ def as_pandas(frame: Any) -> Any:
     kind = kind_of(frame)
     if kind.is_pandas():
         return frame
-    complete(kind)
+    arrow(kind)
     return nw.from_native(frame, eager_only=True).to_pandas()
 
 
@@ -51,14 +50,14 @@ def told(table: pd.DataFrame, kind: nw.Implementation) -> Any:
     """A table as a frame of another library."""
     if kind.is_pandas():
         return table
-    complete(kind)
-    import pyarrow
-
-    arrow = pyarrow.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
-    return nw.from_arrow(arrow, backend=kind).to_native()  # type: ignore[arg-type]
+    made = arrow(kind).Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+    return nw.from_arrow(made, backend=kind).to_native()  # type: ignore[arg-type]
 
 
-def complete(kind: nw.Implementation) -> None:
-    """Refuses a frame that can't be turned into another one here."""
-    if find_spec("pyarrow") is None:
-        raise Refusal(f"a frame of {kind.value} needs pyarrow: pip install 'forecast[parquet]'", "no-pyarrow")
+def arrow(kind: nw.Implementation) -> Any:
+    """pyarrow, through which frames go from one library to another; refused where it is not installed."""
+    try:
+        import pyarrow
+    except ImportError:
+        raise Refusal(f"a frame of {kind.value} needs pyarrow: pip install 'forecast[parquet]'", "no-pyarrow") from None
+    return pyarrow
