@@ -45,7 +45,7 @@ class Direct(Model):
         self.decode = nn.Sequential(nn.Dropout(dropout), *layers, nn.Linear(hidden or seen, out))
 
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
-        out, _ = self.backbone(self.features(z, batch), self.backbone.initial(len(z)))
+        out, _ = self.backbone(self.features(z, batch), self.backbone.initial(z.shape[0]))
         known = batch.future[:, -self.shape.horizon :].flatten(1)
         seen = torch.cat((self.pool(out), self.constants(batch), known), -1)
         return self.decode(seen).unflatten(-1, (self.shape.horizon, self.shape.channels, self.shape.width))
