@@ -117,9 +117,7 @@ class Autoregressive(Model):
         places = ((torch.arange(self.paths, dtype=torch.float64) + 0.5) / self.paths).clamp(*self.head.span)
         chance, channels = torch.Generator().manual_seed(self.seed), range(self.shape.channels)
         steps = range(self.shape.gap + self.shape.horizon)
-        return [
-            torch.stack([places[torch.randperm(self.paths, generator=chance)] for _ in channels], 1) for _ in steps
-        ]
+        return [torch.stack([places[torch.randperm(self.paths, generator=chance)] for _ in channels], 1) for _ in steps]
 
     def forecast(
         self, batch: Batch, levels: Sequence[float]

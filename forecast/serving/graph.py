@@ -25,7 +25,6 @@ from forecast.model.base import Model
 OPSET = 18
 HIDDEN = ("target", "target_observed", "cutoff", "weight")  # of a batch: what no forecast may look at
 WINDOWS = 127  # in the batch that is traced: a prime, so that sizes with the batch in them are told from all others
-UNABLE = "train with head=quantile, normal, lognormal or student, or keep to forecast predict"
 
 
 class Plain(TorchFunctionMode):
@@ -49,6 +48,10 @@ def sinh(x: Tensor) -> Tensor:
     return (x.exp() - (-x).exp()) / 2
 
 
+def expm1(x: Tensor) -> Tensor:
+    return x.exp() - 1
+
+
 def cummax(x: Tensor, dim: int) -> Extreme:
     return Extreme(torch.stack(list(accumulate(x.unbind(dim), torch.maximum)), dim) if x.shape[dim] else x)
 
@@ -64,11 +67,16 @@ def unflattened(x: Tensor, dim: int, sizes: tuple[int, ...]) -> Tensor:
 
 
 def searched(*_: Any, **__: Any) -> Tensor:
-    raise Refusal(f"the quantiles of this head are found by a search, whose end a graph can't know: {UNABLE}", "export")
+    raise Refusal(
+        "the quantiles of this head are found by a search, whose end a graph can't know: train with head=quantile, "
+        "normal, lognormal or student, or keep to forecast predict",
+        "export",
+    )
 
 
 PLAIN: dict[Any, Callable[..., Any]] = {
-    torch.asinh: asinh, Tensor.asinh: asinh, torch.sinh: sinh, Tensor.sinh: sinh, Tensor.cummax: cummax,
+    torch.asinh: asinh, Tensor.asinh: asinh, torch.sinh: sinh, Tensor.sinh: sinh,
+    torch.expm1: expm1, Tensor.expm1: expm1, Tensor.cummax: cummax,
     Tensor.mT.__get__: transposed, Tensor.unflatten: unflattened,  # type: ignore[attr-defined]
     Tensor.any: searched, Tensor.all: searched,
 }  # fmt: skip
@@ -105,7 +113,7 @@ def graph(model: Model) -> bytes:
             )  # fmt: skip
         except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
             why = str(error).split("\n")[0]
-            raise Refusal(f"ONNX has no counterpart for something in this model ({why}): {UNABLE}", "export") from error
+            raise Refusal(f"this model can't be written as ONNX ({why}); keep to forecast predict", "export") from error
     return buffer.getvalue()
 
 
