@@ -64,7 +64,7 @@ def able(fitted: Fitted) -> None:
     if found:
         key, value = next(iter(found.items()))
         raise Refusal(
-            f"{key}={value}: the predictor that goes with an export, of numpy and ONNX Runtime alone, can't do this; use "
+            f"{key}={value}: what forecasts from an export, with numpy and ONNX Runtime alone, can't do this; use "
             "forecast predict",
             "export",
         )
@@ -86,7 +86,7 @@ def document(fitted: Fitted) -> dict[str, Any]:
             "tz": clock.tz,
             "calendar": statistics.calendar,
             "latitude": statistics.latitude,
-        },  # fmt: skip
+        },
         "window": {
             "context": shape.context,
             "gap": shape.gap,
@@ -94,7 +94,7 @@ def document(fitted: Fitted) -> dict[str, Any]:
             "anchor": window.anchor,
             "day": None if window.anchor is None else clock.at(window.anchor),
             "hidden": hidden(fitted, window),
-        },  # fmt: skip
+        },
         "series": statistics.names,
         "middle": statistics.middle.tolist(),
         "deviation": statistics.deviation.tolist(),

@@ -31,7 +31,8 @@ class Plain(TorchFunctionMode):
     """Makes what ONNX Runtime lacks, or has for float32 alone, of operators that it has."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return PLAIN.get(func, func)(*args, **(kwargs or {}))
+        made: Any = PLAIN.get(func, func)
+        return made(*args, **(kwargs or {}))
 
 
 class Extreme(NamedTuple):
@@ -66,19 +67,26 @@ def unflattened(x: Tensor, dim: int, sizes: tuple[int, ...]) -> Tensor:
     return found if found.numel() else torch.zeros(x.shape[0], *map(int, found.shape[1:]), dtype=x.dtype)
 
 
-def searched(*_: Any, **__: Any) -> Tensor:
-    raise Refusal(
-        "the quantiles of this head are found by a search, whose end a graph can't know: train with head=quantile, "
-        "normal, lognormal or student, or keep to forecast predict",
-        "export",
-    )
+def told(reduce: Any) -> Callable[..., Tensor]:
+    """`any` or `all`; of a whole tensor it decides when a search is over, which a graph can't know."""
+
+    def reduced(x: Tensor, *axes: Any, **named: Any) -> Tensor:
+        if axes or named:
+            return reduce(x, *axes, **named)
+        raise Refusal(
+            "the quantiles of this head are found by a search, whose end a graph can't know: train with head=quantile, "
+            "normal, lognormal or student, or keep to forecast predict",
+            "export",
+        )
+
+    return reduced
 
 
 PLAIN: dict[Any, Callable[..., Any]] = {
     torch.asinh: asinh, Tensor.asinh: asinh, torch.sinh: sinh, Tensor.sinh: sinh,
     torch.expm1: expm1, Tensor.expm1: expm1, Tensor.cummax: cummax,
     Tensor.mT.__get__: transposed, Tensor.unflatten: unflattened,  # type: ignore[attr-defined]
-    Tensor.any: searched, Tensor.all: searched,
+    Tensor.any: told(Tensor.any), Tensor.all: told(Tensor.all),
 }  # fmt: skip
 
 
@@ -99,21 +107,22 @@ def graph(model: Model) -> bytes:
         hidden = {name: torch.zeros_like(getattr(batch, name)) for name in HIDDEN}
         return outputs(model, Batch(**found, **hidden))
 
-    buffer, names = io.BytesIO(), [*given, "point", "spread"]
+    buffer: Any = io.BytesIO()
+    names = [*given, "point", "spread"]
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer about sizes, and that the exporter is not the newest
         call(*given.values())  # what is computed once and kept is a constant then
         with Plain():
-            traced = torch.jit.trace(call, tuple(given.values()), check_trace=False)
+            traced: Any = torch.jit.trace(call, tuple(given.values()), check_trace=False)
         loosen(traced.graph)
         try:
             torch.onnx.export(
                 traced, tuple(given.values()), buffer, dynamo=False, opset_version=OPSET, input_names=names[:-2],
-                output_names=names[-2:], dynamic_axes=dict.fromkeys(names, {0: "b"}),
+                output_names=names[-2:], dynamic_axes={name: {0: "b"} for name in names},
             )  # fmt: skip
-        except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-            why = str(error).split("\n")[0]
-            raise Refusal(f"this model can't be written as ONNX ({why}); keep to forecast predict", "export") from error
+        except (torch.onnx.errors.OnnxExporterError, RuntimeError) as fault:
+            why = str(fault).split("\n")[0]
+            raise Refusal(f"this model can't be written as ONNX ({why}); keep to forecast predict", "export") from fault
     return buffer.getvalue()
 
 
@@ -147,8 +156,8 @@ def outputs(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
 def error(model: Model, content: bytes) -> float:
     """How far a graph's forecasts lie off the model's at most, in standard deviations of y, in batches of some sizes.
 
-    A forecast that is itself further from the middle of y than that, as an outer quantile may be, is a float32 number of
-    that size: the distance is then its unit.
+    A forecast that is itself further from the middle of y than that, as an outer quantile may be, is a float32 number
+    of that size: the distance is then its unit.
     """
     import onnxruntime  # type: ignore[import-not-found]
 
@@ -159,7 +168,7 @@ def error(model: Model, content: bytes) -> float:
         batch = windows(model, b, seed=b)
         with torch.inference_mode():
             wanted = [x.numpy() for x in outputs(model, batch)]
-        found = session.run(None, {name: getattr(batch, name).numpy() for name in names})
+        found: Any = session.run(None, {name: getattr(batch, name).numpy() for name in names})
         for mine, theirs in zip(found, wanted, strict=True):
             middle, unit = (x.reshape(x.shape[:3] + (1,) * (mine.ndim - 3)) for x in middles(batch))
             off = np.abs(mine - theirs) / np.maximum(unit, np.abs(theirs - middle))

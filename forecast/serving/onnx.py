@@ -2,8 +2,8 @@
 
     python -m forecast.serving.onnx <folder> rows.csv forecast.csv
 
-`rows.csv` has the columns of the training data, comma-separated, with stamps such as 2024-02-13 15:00; the table is that
-of `forecast predict`. Forecast itself may be installed without its dependencies: pip install --no-deps forecast.
+`rows.csv` has the columns of the training data, separated by commas, with stamps such as 2024-02-13 15:00; the table is
+that of `forecast predict`. Forecast may be installed without what it needs else: pip install --no-deps forecast.
 """
 
 import csv
@@ -64,26 +64,39 @@ class Predictor:
             for i in range(0, len(starts), AT_ONCE)
         ]
         point, spread = (np.concatenate(part) for part in zip(*parts, strict=True))
-        count, horizon, channels = point.shape
         cutoff = series.numbers[starts + window["context"] - 1]
-        numbers = np.repeat(cutoff[:, None] + np.arange(1, horizon + 1) + window["gap"], channels, 0).ravel()
-        names = self.labels(series, which)
-        point = np.moveaxis(point, 2, 1).reshape(count * channels, horizon)
-        spread = np.moveaxis(spread, 2, 1).reshape(count * channels, horizon, -1)
-        slots = np.repeat(series.slots[which], channels)
+        return self.table(series, which, cutoff, point, spread, self.counts(batch["clock"]))
+
+    def table(
+        self,
+        series: Series,
+        which: np.ndarray,
+        cutoff: np.ndarray,
+        point: np.ndarray,
+        spread: np.ndarray,
+        counts: np.ndarray,
+    ) -> dict[str, list[Any]]:
+        """Columns of windows of the series `which`, by window, channel and step that counts."""
+        count, horizon, channels = point.shape
+        steps = np.repeat(
+            cutoff[:, None] + np.arange(1, horizon + 1) + self.known["window"]["gap"], channels, 0
+        ).ravel()
+        names, slots = self.labels(series, which), np.repeat(series.slots[which], channels)
         deviation = np.array(self.known["deviation"])[slots, np.tile(np.arange(channels), count)]
-        point, spread = self.finished(names, point, spread, deviation, numbers)
-        kept = np.repeat(self.counts(batch["clock"]), channels, 0).ravel()
+        point = np.moveaxis(point, 2, 1).reshape(count * channels, horizon)
+        spread = np.moveaxis(spread, 2, 1).reshape(count * channels * horizon, -1)
+        point, spread = self.finished(names, point, spread, deviation, steps)
+        kept = np.repeat(counts, channels, 0).ravel()
         columns = {
             "unique_id": np.repeat(names, horizon)[kept].tolist(),
-            "ds": self.steps.stamps(numbers[kept]),
-            "cutoff": self.steps.stamps(np.repeat(np.repeat(cutoff, channels), horizon)[kept]),
+            "ds": self.steps.stamps(steps[kept]),
+            "cutoff": self.steps.stamps(np.repeat(cutoff, channels * horizon)[kept]),
             "y": [""] * int(kept.sum()),
             "point": point[kept].tolist(),
         }
-        heads = [f"p_{x}" for x in self.known["classes"]] or [f"q{x:g}" for x in self.known["levels"]]
-        if self.known["calibration"] is not None:
-            heads = [f"q{x:g}" for x in self.known["calibration"]["levels"]]
+        learnt = self.known["calibration"]
+        levels = self.known["levels"] if learnt is None else learnt["levels"]
+        heads = [f"p_{x}" for x in self.known["classes"]] or [f"q{x:g}" for x in levels]
         return columns | dict(zip(heads, spread[kept].T.tolist(), strict=True))
 
     def latest(self, series: Series, source: str) -> tuple[np.ndarray, np.ndarray]:
@@ -183,10 +196,13 @@ class Predictor:
     def finished(
         self, names: np.ndarray, point: np.ndarray, spread: np.ndarray, deviation: np.ndarray, numbers: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Point [row] and spread [row level], calibrated, and within the bounds of the data."""
+        """Point [row] and spread [row level], calibrated, and within the bounds of the data.
+
+        `point` is [window-and-channel step], as `names` and `deviation` are; `numbers` are the steps of rows.
+        """
         horizon, learnt = point.shape[1], self.known["calibration"]
         low, high = self.known["min"], self.known["max"]
-        point, spread = point.ravel(), spread.reshape(point.size, -1)
+        point = point.ravel()
         if not self.known["classes"]:
             point, spread = np.clip(point, low, high), np.clip(spread, low, high)
         if learnt is None:
@@ -220,7 +236,7 @@ def main(words: Sequence[str]) -> int:
         return 2
     try:
         columns = Predictor(words[0]).predict(words[1])
-        with open(words[2], "w", newline="") as file:
+        with Path(words[2]).open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows(zip(*columns.values(), strict=True))

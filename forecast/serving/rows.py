@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from forecast.error import Refusal, nearest
 from forecast.serving.steps import Steps
 
 MISSING = ("", "NA", "NaN", "nan", "null", "NULL", "None", "N/A", "n/a", "#N/A")
+NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,6 @@ class Series:
     codes: np.ndarray
     slots: np.ndarray
     offsets: np.ndarray
-    first: np.ndarray
     lengths: np.ndarray
     numbers: np.ndarray
 
@@ -43,7 +44,7 @@ class Rows:
         reading = document["reading"]
         self.missing = [*MISSING, *map(str, reading["missing"])]
         try:
-            with open(source, newline="", encoding="utf-8-sig") as file:
+            with Path(source).open(newline="", encoding="utf-8-sig") as file:
                 lines = [line for line in csv.reader(file, delimiter=reading["delimiter"] or ",") if line]
         except (OSError, UnicodeError) as error:
             raise Refusal(f"{source} can't be read as UTF-8 text: {error}", "unreadable") from None
@@ -57,24 +58,21 @@ class Rows:
             )
         self.count, self.columns = len(lines) - 1, dict(zip(names, zip(*lines[1:], strict=True), strict=True))
 
-    def text(self, name: str) -> list[str]:
+    def text(self, name: str) -> np.ndarray:
         if name not in self.columns:
             near = nearest(name, self.columns) or f"; it has {', '.join(self.columns)}"
             raise Refusal(f"{self.source} has no column '{name}'{near}", "no-column")
-        return [cell.strip() for cell in self.columns[name]]
+        return np.strings.strip(np.array(self.columns[name]))
 
     def numbers(self, name: str) -> np.ndarray:
         """A column as float64, NaN where missing."""
-        text = np.array(self.text(name))
+        text = self.text(name)
         missing = np.isin(text, self.missing)
-        cells = np.where(missing, "nan", text)
         try:
-            values = cells.astype("float64")
-        except ValueError:
-            values = np.array(
-                [np.nan if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", x) is None else 0.0 for x in cells]
-            )
-        wrong = ~missing & ~np.isfinite(values)
+            values = np.where(missing, "nan", text).astype("float64")
+            wrong = ~missing & (~np.isfinite(values) | (np.strings.find(text, "_") >= 0))
+        except ValueError:  # now each by itself, so that the wrong one can be named
+            values, wrong = np.empty(0), ~missing & np.array([re.fullmatch(NUMBER, x) is None for x in text.tolist()])
         if wrong.any():
             row = int(wrong.argmax())
             raise Refusal(
@@ -106,28 +104,31 @@ class Rows:
     def series(self, steps: Steps) -> Series:
         """All series of the file on the grid; each has room for the future after its last row."""
         columns, known = self.known["columns"], self.known
-        ids = np.array(["series"] * self.count if columns["id"] is None else self.text(columns["id"]))
+        one = columns["id"] is None
+        ids = np.full(self.count, "series") if one else self.text(columns["id"])
+        if (ids == "").any():
+            raise Refusal(f"{self.source}, row {(ids == '').argmax() + 1}: the series has no name", "no-id")
         _, groups = np.unique(ids, return_inverse=True)
         numbers = steps.numbers(self.text(columns["time"]), known["reading"]["tz"], groups, self.source)
         values = [self.numbers(name) for name in columns["target"]]
         times = 1 if columns["joint"] else len(values)
         labels, y = ids, np.stack(values, 1)
-        if times > 1 or (columns["id"] is None and not columns["joint"]):
-            one = columns["id"] is None
+        if not columns["joint"] and (one or times > 1):  # each target is a series
             labels = np.concatenate(
                 [np.full(self.count, x) if one else np.char.add(ids, f"/{x}") for x in columns["target"]]
             )
             y, numbers = np.concatenate(values)[:, None], np.tile(numbers, times)
         names, codes = np.unique(labels, return_inverse=True)
-        if columns["id"] is None and times > 1:  # as the targets are
+        if one and times > 1:  # as the targets are
             order = np.array([np.flatnonzero(names == x)[0] for x in columns["target"]])
             names, codes = names[order], np.argsort(order)[codes]
         order = np.lexsort((numbers, codes))
         twice = (np.diff(codes[order]) == 0) & (np.diff(numbers[order]) == 0)
         if twice.any():
-            row = int(order[1:][twice][0]) % self.count
+            row = int(order[1:][twice][0])
             raise Refusal(
-                f"{self.source}, row {row + 1}: this stamp of series '{labels[row]}' is there twice", "duplicate"
+                f"{self.source}, row {row % self.count + 1}: this stamp of series '{labels[row]}' is there twice",
+                "duplicate",
             )
         return self.laid(names, codes, numbers, y, times, steps)
 
@@ -156,14 +157,12 @@ class Rows:
         ends = np.maximum.reduceat(np.where(observed.any(1), np.arange(1, total + 1), 0), offsets[:-1])
         grid = np.arange(total) + np.repeat(first - offsets[:-1], np.diff(offsets))
         masks, days = observed[:, : observed.shape[1] if known["masks"] else 0], steps.features(grid)
-        pairs = [
-            filled(spread(self.encoded(known["columns"][kind], times)), offsets, 0.0) for kind in ("past", "future")
-        ]
-        (past, past_seen), (future, future_seen) = pairs
+        given = [spread(self.encoded(known["columns"][kind], times)) for kind in ("past", "future")]
+        (past, past_seen), (future, future_seen) = (filled(values, offsets, 0.0) for values in given)
         static, codes_of = self.constants(codes, len(names), times)
         return Series(
             tuple(names.tolist()), whole, observed, np.concatenate((past, masks), 1, dtype="float32"), past_seen,
-            np.concatenate((future, days), 1, dtype="float32"), future_seen, static, codes_of, slots, offsets, first,
+            np.concatenate((future, days), 1, dtype="float32"), future_seen, static, codes_of, slots, offsets,
             np.maximum(ends - offsets[:-1], 0), grid,
         )  # fmt: skip
 

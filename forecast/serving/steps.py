@@ -30,7 +30,7 @@ class Steps:
         """Whether a step is a day or longer: then stamps are laid by their local dates."""
         return self.step % DAY == 0
 
-    def numbers(self, text: Sequence[str], zone: str | None, groups: np.ndarray, source: str) -> np.ndarray:
+    def numbers(self, text: np.ndarray, zone: str | None, groups: np.ndarray, source: str) -> np.ndarray:
         """The number of each stamp on the grid, of text that is all written alike; local times are those of `zone`."""
         seconds, local = parsed(text, source)
         if (self.tz is None and not local) or (self.tz is not None and local and zone is None):
@@ -91,9 +91,8 @@ class Steps:
         ]
 
 
-def parsed(text: Sequence[str], source: str) -> tuple[np.ndarray, bool]:
+def parsed(cells: np.ndarray, source: str) -> tuple[np.ndarray, bool]:
     """Seconds of stamps such as 2024-02-13, 2024-02-13 15:00 or 2024-02-13T15:00:00+01:00; whether they are local."""
-    cells = np.array(text)
     first = re.fullmatch(r"(\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?)(Z|[+-]\d\d:\d\d)?", str(cells[0]))
     table = cells.view("U1").reshape(len(cells), -1)
     digits = np.char.isdigit(table)
@@ -104,7 +103,7 @@ def parsed(text: Sequence[str], source: str) -> tuple[np.ndarray, bool]:
     if not alike:
         row = 0 if not first else int((digits != digits[0]).any(1).argmax())
         raise Refusal(
-            f"{source}, row {row + 1}: '{text[row]}': the predictor reads stamps that are all written alike, such as "
+            f"{source}, row {row + 1}: '{cells[row]}': the predictor reads stamps that are all written alike, such as "
             "2024-02-13 15:00 or 2024-02-13T15:00:00+01:00; forecast predict reads others",
             "bad-time",
         )
