@@ -61,7 +61,7 @@ CASES = {  # rows, and a forecaster of them
     ),
     "offsets": (made("ds y wind", zone="Europe/Berlin", ahead=12), ["data.future=[wind]", "data.tz=Europe/Berlin"]),
     "local": (
-        local(made("ds y", start="2023-10-20", zone="Europe/Berlin")),
+        local(made("ds y", start="2023-10-11 22:00", zone="Europe/Berlin")),  # a night of two 02:00 in the context
         ["data.tz=Europe/Berlin", "normalizer=[cycle]"],
     ),
     "local spring": (local(made("ds y", zone="Europe/Berlin")), ["data.tz=Europe/Berlin"]),
