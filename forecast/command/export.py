@@ -1,4 +1,4 @@
-"""write a trained run as ONNX, for machines without torch: model.onnx and what a small predictor needs beside it"""
+"""write a trained run as ONNX, for machines without torch: the graph and what a predictor needs beside it"""
 
 from pathlib import Path
 from typing import Any
