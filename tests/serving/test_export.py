@@ -102,7 +102,10 @@ def made_of(overrides, trained=False):
     return forecaster
 
 
-@pytest.mark.parametrize("case", CASES)
+LESS = ("alone", "offsets", "local spring", "days", "targets", "bounds")  # what others show as well, but for one thing
+
+
+@pytest.mark.parametrize("case", [pytest.param(x, marks=pytest.mark.slow) if x in LESS else x for x in CASES])
 def test_the_predictor_equals_predict(case):
     frame, overrides = CASES[case]
     frame.to_csv("rows.csv", index=False)

@@ -1,13 +1,15 @@
 """Every model, backbone, head and normalizer forecasts in ONNX Runtime as it does in torch, or is refused."""
 
 from dataclasses import replace
+from functools import cache
 from itertools import product
 
 import pytest
 import torch
-from test_matrix import NAMES, config_of, why
+from test_matrix import NAMES, SMALL, why
 
 from forecast import build, check
+from forecast.config import composed
 from forecast.error import Refusal
 from forecast.serving.graph import error, graph
 
@@ -33,9 +35,18 @@ def test_every_part_is_tried():
     assert tried == {name for names in NAMES.values() for name in names}
 
 
+@cache
+def parts(cell):
+    """The settings of small parts."""
+    model, backbone, head, normalizer = cell
+    found = composed("train", [f"model={model}", f"backbone={backbone}", f"head={head}", f"normalizer=[{normalizer}]"])
+    small = {group: {key: size for key, size in sizes.items() if key in found[group]} for group, sizes in SMALL.items()}
+    return found | {group: found[group] | sizes for group, sizes in small.items()}
+
+
 def made(cell, channels=1, kind="no covariates", context=6, horizon=2, scaler=None):
     """A model of these parts with weights as they are made."""
-    config = config_of(cell)
+    config = dict(parts(cell))
     head = build.part("head", config["head"])
     shape = replace(check.facts(context, horizon, 4, head.width), channels=channels, **check.KINDS[kind])
     scaling = check.scales(shape, head.support)
