@@ -7,7 +7,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # networks of tests are small: a second thread only waits
 
 import pytest
-from jaxtyping import install_import_hook
+from jaxtyping import config, install_import_hook
 
 TENSORS = (
     "contract",
@@ -49,6 +49,12 @@ def elsewhere(tmp_path, monkeypatch):
     """Every test runs in a folder of its own, so that none can write into the checkout."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Annotations are not checked: while a model is traced, sizes are tensors."""
+    monkeypatch.setattr(config, "jaxtyping_disable", True)
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ class Dilated(nn.Module):
         self.layer, self.dilation, self.size = layer, dilation, layer.size
 
     def forward(self, x: Float[Tensor, "b t f"], state: State) -> tuple[Float[Tensor, "b t d"], State]:
-        b, d, t = len(x), self.dilation, x.shape[1]
+        b, d, t = x.shape[0], self.dilation, x.shape[1]
         rounds, outs = t // d, []
         if rounds:
             turns = x[:, : rounds * d].unflatten(1, (rounds, d)).transpose(1, 2).flatten(0, 1)

@@ -21,7 +21,6 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -29,6 +28,7 @@ import pandas as pd
 
 from forecast.error import Refusal
 from forecast.evaluation.metrics import checked
+from forecast.evaluation.offset import moved, plan
 from forecast.evaluation.table import levels_of
 
 log = logging.getLogger(__name__)
@@ -82,16 +82,9 @@ class Calibration:
         deviation = deviations(table, scale)
         group = self.places(table)
         offsets = self.offsets[group] if self.rate is None else self.followed(table, group, deviation)
-        sign, place, _ = plan(self.levels, self.symmetric)
-        values = bases(table, self.around, self.levels) + sign * offsets[:, place] * deviation[:, None]
-        point, levels = table["point"].to_numpy("float64"), np.array(self.levels)
-        middle = values[:, levels == 0.5] if 0.5 in self.levels else point[:, None]
-        if 0.5 in self.levels and not self.symmetric:
-            point = middle[:, 0]
-        upper, lower = levels > 0.5, levels < 0.5  # outwards from the middle: no level holds less often by that
-        values[:, upper] = np.maximum.accumulate(np.maximum(values[:, upper], middle), 1)
-        values[:, lower] = np.minimum.accumulate(np.minimum(values[:, lower], middle)[:, ::-1], 1)[:, ::-1]
-        columns = {"point": point} | {f"q{level:g}": x for level, x in zip(levels, values.T, strict=True)}
+        values, point = bases(table, self.around, self.levels), table["point"].to_numpy("float64")
+        point, values = moved(values, point, self.levels, self.symmetric, offsets * deviation[:, None])
+        columns = {"point": point} | {f"q{level:g}": x for level, x in zip(self.levels, values.T, strict=True)}
         return table.assign(**{name: np.clip(x, low, high) for name, x in columns.items()})
 
     def places(self, table: pd.DataFrame) -> np.ndarray:
@@ -205,22 +198,6 @@ def order(scores: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Rows by group, then score; groups that are small numbers are sorted without comparing (lexsort takes longer)."""
     ascending = np.argsort(scores)
     return ascending[np.argsort(group[ascending], kind="stable")]
-
-
-@cache
-def plan(levels: tuple[float, ...], symmetric: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How levels move: their sign [level] (0: not at all), their score [level], and how often each holds [score]."""
-    known = np.array(levels)
-    sign = np.where(known < 0.5, -1.0, 1.0)
-    outer = np.maximum(known, 1 - known)
-    if not symmetric:
-        return sign, np.arange(len(known)), outer
-    sign[known == 0.5] = 0
-    _, place = np.unique(np.round(outer, 9), return_inverse=True)
-    pair = np.bincount(place)[place] == 2
-    coverage = np.empty(place.max() + 1)
-    coverage[place] = np.where(pair | (known == 0.5), 2 * outer - 1, outer)
-    return sign, place, coverage
 
 
 def bases(table: pd.DataFrame, around: Around, levels: Sequence[float]) -> np.ndarray:

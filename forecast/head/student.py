@@ -40,10 +40,14 @@ class Student(Head):
 
     def quantiles(self, params: Float[Tensor, "b h c w"], levels: Levels) -> Float[Tensor, "b h c q"]:
         law, at = self.law(params), inside(levels, params)
-        angle = torch.acos(4 / law.df - 1)[..., None]
-        basis = torch.cos(angle * torch.arange(NODES, dtype=torch.float64, device=params.device))
+        x = 4 / law.df - 1
+        basis = [torch.ones_like(x), x]
+        while len(basis) < NODES:  # the polynomials one after the other: acos and cos would do, but not in ONNX Runtime
+            basis.append(2 * x * basis[-1] - basis[-2])
         known, place = at.unique(return_inverse=True)
-        tail = torch.exp((basis[..., None, :] * logs(tuple(known.tolist())).to(params.device).mT[place]).sum(-1))
+        tail = torch.exp(
+            (torch.stack(basis, -1)[..., None, :] * logs(tuple(known.tolist())).to(params.device).mT[place]).sum(-1)
+        )
         return ordered(law.loc[..., None] + law.scale[..., None] * (at - 0.5).sign() * tail, params)
 
     def sample(self, params: Float[Tensor, "b h c w"], n: int) -> Float[Tensor, "n b h c"]:

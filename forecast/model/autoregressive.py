@@ -7,6 +7,7 @@ Source: D. Salinas et al., "DeepAR: probabilistic forecasting with autoregressiv
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Float32, Float64
@@ -72,7 +73,7 @@ class Autoregressive(Model):
         lagged = [values[:, first - lag : steps - lag] for lag in self.lags]
         constants = self.constants(batch)[:, None].expand(-1, steps - first, -1)
         x = torch.cat((*lagged, batch.future[:, first:steps], constants), -1)
-        out, state = self.backbone(x, self.backbone.initial(len(x)))
+        out, state = self.backbone(x, self.backbone.initial(x.shape[0]))
         return self.numbers(out), state
 
     def numbers(self, out: Float[Tensor, "*b d"]) -> Float[Tensor, "*b c w"]:
@@ -97,10 +98,10 @@ class Autoregressive(Model):
     ) -> tuple[Float[Tensor, "n horizon c w"], Float[Tensor, "n horizon c"]]:
         """Numbers and values of the horizon on `paths` paths a window, side by side; `draw` makes values of numbers."""
         _, state = self.read(z, batch)
-        state = tuple(each.repeat_interleave(paths, 0) for each in state)
-        inputs = list(z.repeat_interleave(paths, 0).unbind(1))
-        future = batch.future.repeat_interleave(paths, 0)
-        constants, found, values = self.constants(batch).repeat_interleave(paths, 0), [], []
+        rows = torch.arange(z.shape[0], device=z.device).repeat_interleave(paths)
+        state = tuple(each[rows] for each in state)
+        inputs = list(z[rows].unbind(1))
+        future, constants, found, values = batch.future[rows], self.constants(batch)[rows], [], []
         for step in range(self.shape.context, future.shape[1]):
             x = torch.cat((*(inputs[step - lag] for lag in self.lags), future[:, step], constants), -1)
             out, state = self.backbone.step(x, state)
@@ -109,21 +110,27 @@ class Autoregressive(Model):
             inputs.append(self.seen(values[-1]))
         return torch.stack(found[-self.shape.horizon :], 1), torch.stack(values[-self.shape.horizon :], 1)
 
+    @cached_property
+    def chances(self) -> list[Float64[Tensor, "paths c"]]:
+        """The level of each path, shuffled anew at every step and channel, for all windows the same."""
+        assert self.head.span is not None
+        places = ((torch.arange(self.paths, dtype=torch.float64) + 0.5) / self.paths).clamp(*self.head.span)
+        chance, channels = torch.Generator().manual_seed(self.seed), range(self.shape.channels)
+        steps = range(self.shape.gap + self.shape.horizon)
+        return [torch.stack([places[torch.randperm(self.paths, generator=chance)] for _ in channels], 1) for _ in steps]
+
     def forecast(
         self, batch: Batch, levels: Sequence[float]
     ) -> tuple[Float64[Tensor, "b horizon c"], Float64[Tensor, "b horizon c q"]]:
         if self.head.span is None:
             return super().forecast(batch, levels)
         z, loc, scale = self.normalized(batch)
-        low, high = self.head.span
-        places = ((torch.arange(self.paths, dtype=torch.float64) + 0.5) / self.paths).clamp(low, high)
-        chance, channels = torch.Generator().manual_seed(self.seed), range(self.shape.channels)
+        chances = iter(self.chances)
 
         def draw(params: Tensor) -> Tensor:
-            """A value a path; each has a level of its own, shuffled anew at every step and channel."""
-            levels = torch.stack([places[torch.randperm(self.paths, generator=chance)] for _ in channels], 1)
+            """A value a path."""
             rows = params.unflatten(0, (-1, self.paths))  # [b n c w]
-            return self.head.quantiles(rows, levels[..., None])[..., 0].flatten(0, 1)
+            return self.head.quantiles(rows, next(chances)[..., None])[..., 0].flatten(0, 1)
 
         _, values = self.rolled(self.seen(z), batch, self.paths, draw)
         values = values.unflatten(0, (-1, self.paths)).movedim(1, -1).double() * scale[..., None] + loc[..., None]

@@ -46,7 +46,7 @@ class Direct(Model):
         self.decode = nn.Sequential(nn.Dropout(dropout), *layers, nn.Linear(hidden or seen, out))
 
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
-        out, _ = self.backbone(self.features(z, batch), self.backbone.initial(len(z)))
+        out, _ = self.backbone(self.features(z, batch), self.backbone.initial(z.shape[0]))
         known = batch.future[:, -self.shape.horizon :].flatten(1)
         if self.attends and not self.training:
             self.weights = self.pool.weigh(out).mT.expand(-1, self.shape.horizon, -1).detach()

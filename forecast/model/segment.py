@@ -86,7 +86,7 @@ class Segment(Model):
     def parallel(self, tokens: Tensor, before: Tensor, ahead: Tensor, batch: Batch) -> Tensor:
         """One step from the state after the context for each segment of the horizon [b*c m length*w]."""
         x = torch.cat((tokens, before), -1).flatten(0, 1)
-        _, state = self.backbone(x, self.backbone.initial(len(x)))
+        _, state = self.backbone(x, self.backbone.initial(x.shape[0]))
         b, c, m = ahead.shape[:3]
         slots = [self.where.expand(b, c, -1, -1)]
         if self.who is not None:
@@ -99,7 +99,7 @@ class Segment(Model):
     def recurrent(self, tokens: Tensor, before: Tensor, ahead: Tensor, batch: Batch) -> Tensor:
         """Step by step, each from the segment before the one that it forecasts, seen or forecast [b*c m length*w]."""
         x = torch.cat((tokens, before), -1)[:, :, :-1].flatten(0, 1)
-        state = self.backbone.initial(len(x))
+        state = self.backbone.initial(x.shape[0])
         if x.shape[1]:
             _, state = self.backbone(x, state)
         token, found = tokens[:, :, -1].flatten(0, 1), []

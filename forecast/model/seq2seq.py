@@ -68,7 +68,7 @@ class Seq2seq(Model):
 
     def decoded(self, z: Tensor, start: Tensor, true: Tensor | None, batch: Batch) -> Float[Tensor, "b horizon c w"]:
         """The head's numbers step by step, to be added to `start`; where chance wants it after the `true` values."""
-        read, state = self.encoder(self.features(z, batch), self.encoder.initial(len(z)))
+        read, state = self.encoder(self.features(z, batch), self.encoder.initial(z.shape[0]))
         keys, constants = self.attend.keys(read), self.constants(batch)
         value, out, found, weights = z[:, -1], read[:, -1], [], []
         for step, known in enumerate(batch.future[:, -self.shape.horizon :].unbind(1)):
