@@ -517,7 +517,7 @@ FAULTS = {  # that a loader might have: which forecaster it falls for, and the c
     ),
     "believes sizes": (
         "size: too large",
-        "document.Contents.sizes = lambda x: document.build.model(x.config, x.shape, x.statistics.scaling).state_dict()",
+        "document.Contents.sizes = lambda x: build.model(x.config, x.shape, x.statistics.scaling).state_dict()",
     ),
 }
 PLANTED: dict[str, Change] = {

@@ -127,9 +127,11 @@ def test_every_combination_of_parts_keeps_the_contracts(cell):
         kept(contract, cell, FEW)
 
 
-LEARN = [(model, "lstm", "quantile", "none") for model in NAMES["model"]]
-LEARN += [("direct", "lstm", head, "none") for head in ("negative_binomial", "normal", "point")]
-SLOW = [("direct", backbone, "quantile", "none") for backbone in NAMES["backbone"] if backbone != "lstm"]
+LEARN = [(model, "lstm", "quantile", "none") for model in ("direct", "linear", "segment")]
+LEARN += [("direct", "lstm", "normal", "none")]
+SLOW = [(model, "lstm", "quantile", "none") for model in ("autoregressive", "seq2seq")]
+SLOW += [("direct", "lstm", head, "none") for head in ("negative_binomial", "point")]
+SLOW += [("direct", backbone, "quantile", "none") for backbone in NAMES["backbone"] if backbone != "lstm"]
 SLOW += [("direct", "lstm", head, "none") for head in ("lognormal", "mixture", "student")]
 SLOW += [("direct", "lstm", "quantile", normalizer) for normalizer in NAMES["normalizer"] if normalizer != "none"]
 

@@ -6,8 +6,6 @@ from typing import Any
 
 def main(config: dict[str, Any], folder: Path | None) -> None:
     """Writes an export folder and says how to forecast with it."""
-    from importlib.util import find_spec
-
     from forecast.error import Refusal
     from forecast.fitted import Fitted
     from forecast.serving.export import export
@@ -17,8 +15,11 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
         raise Refusal("which run? Name the folder of one: forecast export run=outputs/...", "config")
     if config["format"] != "onnx":
         raise Refusal(f"format={config['format']}: expected onnx", "config")
-    if find_spec("onnx") is None or find_spec("onnxruntime") is None:
-        raise Refusal("an export needs pip install 'forecast[export]'", "extra")
+    try:
+        import onnx  # type: ignore[import-not-found]  # noqa: F401
+        import onnxruntime  # type: ignore[import-not-found]  # noqa: F401
+    except ImportError:
+        raise Refusal("an export needs pip install 'forecast[export]'", "extra") from None
     out = Path(config["folder"] or Path(run) / "export")
     off = export(Fitted.load(Path(run)), out)
     print(
