@@ -207,6 +207,7 @@ def runs(fitted, monkeypatch) -> list[str]:
     return made
 
 
+@pytest.mark.slow
 def test_runs_are_combined_on_the_command_line(runs, monkeypatch, capfd):
     def forecast(*words: str) -> str:
         monkeypatch.setattr(sys, "argv", ["forecast", *words])

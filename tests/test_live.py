@@ -62,7 +62,9 @@ def told(rows: pd.DataFrame, known: int) -> list[dict]:
     return [now, later] if "plan" in rows and "wind" in rows else [now]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(x, marks=[pytest.mark.slow] * (x in ("masks", "season"))) for x in KINDS]
+)
 def test_what_it_says_after_each_row_is_what_predict_says_on_all(kind):
     forecaster, rows = made(kind)
     plan = kind == "columns"

@@ -51,6 +51,7 @@ def test_the_commands_of_the_readme_compose(line):
     assert composed(command, overrides)
 
 
+@pytest.mark.slow
 def test_the_cell_of_the_readme_works_as_it_is_written(tmp_path):
     """Its two files, put into a copy of the package, are found, keep all contracts, and train."""
     for folder in ("forecast", "conf", "datasets"):

@@ -58,6 +58,7 @@ def test_covariates_dropout_and_calibration_are_reproduced(forecast, trained):
     assert code == 0 and set(verdicts(out).values()) == {"equal"}, error
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_seeds_is_reproduced(forecast, trained):
     overrides = [*SMALL, f"data.path={trained / 'my.csv'}"]
     Ensemble([Forecaster(seed=seed, overrides=overrides).fit() for seed in (1, 2)], "weighted").learn().save("two")

@@ -185,6 +185,7 @@ def rounds(folder: Path, times: int, series: int) -> tuple[int, float]:
     return alive() - int(figures), resident() - before
 
 
+@pytest.mark.slow
 def test_no_figure_is_kept(tmp_path):
     kept, _ = rounds(tmp_path, 4, 1)
     assert kept == 0

@@ -219,6 +219,7 @@ def test_a_diverged_run_has_its_own_exit_code(forecast, csv):
     assert "lower optimizer.lr" in err
 
 
+@pytest.mark.slow
 def test_names_that_hydra_refuses_are_quoted_for_people(forecast, csv):
     for name in ("Größe.csv", "it's.csv", "a b.csv"):
         Path(name).write_bytes(Path(csv).read_bytes())

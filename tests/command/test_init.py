@@ -63,7 +63,10 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("case", FILES)
+DAILY = ("hours", "sites", "date and time")  # the others are slow
+
+
+@pytest.mark.parametrize("case", [pytest.param(x, marks=[pytest.mark.slow] * (x not in DAILY)) for x in FILES])
 def test_the_command_it_ends_with_trains_on_the_draft(forecast, case):
     """... and judges it beside the very baseline that init scored, to the last digit shown."""
     table, overrides, expected, sizes = FILES[case]

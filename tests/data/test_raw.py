@@ -86,6 +86,7 @@ def test_household_meter_with_semicolons_and_question_marks(real):
         loaded(path)
 
 
+@pytest.mark.slow
 def test_household_meter_that_passed_through_a_spreadsheet(real):
     path = real("raw_household_power_mixed_dates_2007H1.csv")
     options = {"missing": ["?"], "target": NAMES.split()[:1]}
