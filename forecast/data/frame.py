@@ -57,7 +57,7 @@ def told(table: pd.DataFrame, kind: nw.Implementation) -> Any:
 def arrow(kind: nw.Implementation) -> Any:
     """pyarrow, through which frames go from one library to another; refused where it is not installed."""
     try:
-        import pyarrow
+        import pyarrow  # type: ignore[import-not-found]
     except ImportError:
         raise Refusal(f"a frame of {kind.value} needs pyarrow: pip install 'forecast[parquet]'", "no-pyarrow") from None
     return pyarrow
