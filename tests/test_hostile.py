@@ -323,7 +323,7 @@ HOSTILE: dict[str, Change] = {
     "resolver: in metadata": put("record/note", "${oc.env:HOME}"),
     "interpolation as a size": put("config/backbone/hidden_size", "${horizon}"),
     "name: a path": evil_part,
-    "name: an absolute path": put("config/backbone/name", "/tmp/evil"),
+    "name: an absolute path": put("config/backbone/name", "/evil"),
     "name: a call": put("config/backbone/name", "os.system"),
     "name: a module of ours": put("config/backbone/name", "forecast.backbone.lstm"),
     "name: the base of parts": put("config/backbone/name", "base"),
