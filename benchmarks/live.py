@@ -29,7 +29,7 @@ def main(rounds: int) -> None:
         taken = perf_counter() - begun
         if known >= 4000:
             times["observe"].append(taken)
-    live, model = made.live, made.fitted.model.eval()
+    live, model = made.memory.live, made.fitted.model.eval()
     assert live is not None
     batch = live.windows.batch(torch.tensor([live.place - live.windows.window.context]))
     with torch.inference_mode():

@@ -32,7 +32,8 @@ from forecast.explanation import explained
 from forecast.fitted import Fitted
 from forecast.fold import Plan, Refit, rolled
 from forecast.learning import learn, prepared
-from forecast.live import Live, Row, framed, joined
+from forecast.live import Live
+from forecast.memory import Memory, framed
 from forecast.recipe import (
     Frame,
     divisors,
@@ -82,9 +83,7 @@ class Forecaster(BaseEstimator):
         self.composed: Mapping[str, Any] | None = None
         self.fitted_: Fitted | None = None
         self.kind = Implementation.PANDAS
-        self.rows: Frame | None = None  # what was fitted on, then observed
-        self.live: Live | None = None
-        self.told: list[Row] = []  # rows that only the live panel has
+        self.memory = Memory()
 
     @classmethod
     def of(cls, composed: Mapping[str, Any]) -> Self:
@@ -111,9 +110,6 @@ class Forecaster(BaseEstimator):
 
     def __sklearn_clone__(self) -> Self:
         return super().__sklearn_clone__() if self.composed is None else type(self).of(self.composed)  # type: ignore
-
-    def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"live": None}  # a copy makes its own
 
     def __sklearn_is_fitted__(self) -> bool:
         return self.fitted_ is not None
@@ -146,7 +142,7 @@ class Forecaster(BaseEstimator):
         digest = grid.digest
         del grid  # training needs the panel only
         self.fitted_, self.kind = learn(settings, panel, statistics, borders, digest, folder), kind
-        self.rows, self.live, self.told = settings["data"]["path"] if frame is None else frame, None, []
+        self.memory = Memory(settings["data"]["path"] if frame is None else frame)
         return self
 
     @property
@@ -203,30 +199,16 @@ class Forecaster(BaseEstimator):
         if isinstance(rows, Mapping):
             rows = [rows]
         if isinstance(rows, list):
-            table = None if self.live is None else self.live.observe(rows)
+            table = self.memory.observe(rows)
             if table is not None:
-                self.told += rows
                 return told(table, self.kind)
             rows = framed(rows, self.fitted.layout)
-        self.kind = kind_of(rows) if self.rows is None else self.kind
-        whole = self.held(as_pandas(rows))
+        self.kind = kind_of(rows) if self.memory.rows is None else self.kind
+        whole = self.memory.whole(self.fitted, as_pandas(rows))
         panel = self.panel(whole)
         table = self.ahead(panel)
-        self.rows, self.told, self.live = whole, [], Live.of(self.fitted, panel)
+        self.memory = Memory(whole, Live.of(self.fitted, panel))
         return told(table, self.kind)
-
-    def held(self, new: pd.DataFrame | None = None) -> pd.DataFrame:
-        """All rows that were fitted on or observed, then new ones."""
-        layout, rows = self.fitted.layout, self.rows
-        if rows is None:
-            if new is None:
-                raise Refusal("a loaded forecaster has no data of its own: observe some", "no-data")
-            return new
-        if not isinstance(rows, pd.DataFrame):
-            rows = reader.read(str(find(str(rows))), self.fitted.reading)
-        for more in (pd.DataFrame(self.told) if self.told else None, new):
-            rows = rows if more is None else joined(rows, more, layout)
-        return rows
 
     def update(self, rows: Any = None, *, epochs: int) -> Self:
         """Goes on learning for some epochs, from all rows that it has and new ones: fine-tuning.
@@ -237,7 +219,8 @@ class Forecaster(BaseEstimator):
         """
         if not isinstance(epochs, int) or epochs < 1:
             raise Refusal(f"epochs={epochs}: expected a whole number of at least 1", "config")
-        fitted, whole = self.fitted, self.held(None if rows is None else as_pandas(rows))
+        fitted = self.fitted
+        whole = self.memory.whole(fitted, None if rows is None else as_pandas(rows))
         train, val, _ = fitted.borders
         if not isinstance(train, int) or not isinstance(val, int):
             raise Refusal("data.split_each: an update needs one date for all series", "split")
@@ -250,7 +233,7 @@ class Forecaster(BaseEstimator):
         weights = fitted.model.state_dict()
         learnt = learn(settings, panel, fitted.statistics, borders, grid.digest, weights=weights)
         self.fitted_ = replace(learnt, config=fitted.config)
-        self.rows, self.live, self.told = whole, None, []
+        self.memory = Memory(whole)
         return self
 
     def ahead(

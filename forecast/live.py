@@ -1,4 +1,4 @@
-"""A forecaster that is told what comes: rows appended to those it has, and for one series a road without any frame."""
+"""The quick road of a forecaster that is told one row after the other: one series, and no frame is read."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from forecast.data.layout import Layout
 from forecast.data.panel import Panel
-from forecast.data.table import require
 from forecast.data.windows import Windows
 from forecast.error import Refusal
 from forecast.fitted import Fitted
@@ -22,34 +20,6 @@ PLAIN = ("stamp", "day", "resample", "issued", "label", "missing", "capacity", "
 ROWS = ("y", "observed", "past", "past_observed", "future", "future_observed")
 
 Row = Mapping[str, Any]
-
-
-def framed(rows: Sequence[Row], layout: Layout) -> pd.DataFrame:
-    """Rows that are told by column as a frame; refused if one lacks a column."""
-    for row in rows:
-        require(pd.DataFrame(columns=list(row)), needed(layout), "a new row")
-    return pd.DataFrame(list(rows))
-
-
-def needed(layout: Layout) -> list[str]:
-    """The columns that a new row has to have."""
-    return [name for name in (layout.time, layout.id, *layout.target, *layout.past, *layout.future) if name]
-
-
-def joined(old: pd.DataFrame, new: pd.DataFrame, layout: Layout) -> pd.DataFrame:
-    """Rows with new ones after them; a row that had no target yet, as a known future has none, gives way to its own.
-
-    Raises Refusal if a column is missing. Stamps with a target that come again are for the table to refuse.
-    """
-    names = [layout.time, *([layout.id] if layout.id else [])]
-    require(new, needed(layout), "the new rows")
-    try:
-        new = new.astype({name: old[name].dtype for name in names})
-    except (ValueError, TypeError) as error:
-        raise Refusal(f"the new rows: '{layout.time}' is told otherwise than before: {error}", "stamp") from None
-    keys = [pd.MultiIndex.from_frame(x[names]) for x in (old, new)]
-    given_way = keys[0].isin(keys[1]) & old[list(layout.target)].isna().all(axis=1)
-    return pd.concat([old[~given_way], new], ignore_index=True)
 
 
 class Live:

@@ -9,6 +9,7 @@ from conftest import QUICK
 from forecast import Forecaster, Refusal
 from forecast.data.synthetic import panel
 from forecast.live import SPARE, Live
+from forecast.memory import Memory
 
 CONTEXT, HORIZON, ROWS, NEW = 24, 6, 300, 40
 
@@ -76,7 +77,7 @@ def test_what_it_says_after_each_row_is_what_predict_says_on_all(kind):
     for known in range(ROWS + 1, ROWS + NEW):
         news = told(rows, known) if plan else told(rows, known)[:1]
         found = forecaster.observe(news)
-        assert (len(forecaster.told) > 0) == (kind in QUICKLY)
+        assert (len(forecaster.memory.told) > 0) == (kind in QUICKLY)
         if known % 13 == 0 or known == ROWS + NEW - 1:
             whole = until(rows, known + 1, HORIZON if plan else 0)
             pd.testing.assert_frame_equal(found, other.predict(whole), check_exact=True)
@@ -95,8 +96,8 @@ def test_what_the_quick_road_can_not_do_goes_the_whole_one():
         seen = rows.iloc[[x for x in kept if x <= step[-1]]]
         seen = seen.assign(y=seen["y"].where(seen.index != ROWS + 7))
         pd.testing.assert_frame_equal(forecaster.observe(news), forecaster.predict(seen), check_exact=True)
-    assert forecaster.live is not None
-    live = forecaster.live
+    assert forecaster.memory.live is not None
+    live = forecaster.memory.live
     live.place = live.windows.window.context + SPARE
     stamp = live.stamps[live.place]
     assert live.observe([{"ds": stamp, "y": 1.0}]) is None
@@ -150,9 +151,9 @@ def test_what_comes_after_a_row_changes_no_forecast_made_before():
     """The quick road reads a panel that is written in place: the known future may change what follows, y never."""
     forecaster, rows = made("columns")
     forecaster.observe(until(rows, ROWS + 1, HORIZON)[ROWS:])
-    assert forecaster.live is not None
+    assert forecaster.memory.live is not None
     before = forecaster.observe(told(rows, ROWS + 1))
-    live: Live = forecaster.live
+    live: Live = forecaster.memory.live
     live.panel.y[live.place :], live.panel.past[live.place :] = 1e9, 1e9
     live.panel.future[live.place + HORIZON :] = 1e9
     pd.testing.assert_frame_equal(live.forecast(live.place), before, check_exact=True)
@@ -195,7 +196,7 @@ def test_a_season_that_turned_is_learnt():
         return float((table["point"] - table["y"]).abs().mean())
 
     before = error()
-    forecaster.rows = turned[:ROWS]
+    forecaster.memory = Memory(turned[:ROWS])
     forecaster.update(turned[ROWS : ROWS + NEW // 2], epochs=8)
     assert error() < 0.7 * before
 
