@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from forecast.contract import Batch
 from forecast.data.panel import Panel
 from forecast.data.windows import Windows
-from forecast.error import Refusal
 from forecast.fitted import Fitted
 from forecast.recipe import window_of
+from forecast.serving.session import Session
 
 SPARE = 1024  # rows that can be told before the panel is made again
 PLAIN = ("stamp", "day", "resample", "issued", "label", "missing", "capacity", "observed")  # not set: a row is as read
@@ -28,8 +29,8 @@ class Live:
     Forecasts equal those of `predict` on all rows.
     """
 
-    def __init__(self, fitted: Fitted, panel: Panel):
-        self.fitted, clock = fitted, panel.layout.clock
+    def __init__(self, fitted: Fitted, panel: Panel, session: Session | None = None):
+        self.fitted, self.session, clock = fitted, session, panel.layout.clock
         window = window_of(fitted.config, clock)
         self.ahead, self.place = window.ahead, window.context
         start, rows = int(panel.lengths[0]) - window.context, window.context + SPARE + window.ahead
@@ -51,6 +52,7 @@ class Live:
             first=first,
             lengths=torch.tensor([rows - window.ahead]),
         )
+        self.room = {name: tensor.numpy() for name, tensor in room.items()}  # the same memory, written sooner
         self.windows = Windows(self.panel, window, torch.arange(SPARE + 1))
         self.rows = {stamp: i for i, stamp in enumerate(stamps)}
         layout, columns = panel.layout, fitted.statistics.columns
@@ -62,15 +64,18 @@ class Live:
         self.names = ["y", "point", *(f"q{level:g}" for level in self.levels)]
 
     @classmethod
-    def of(cls, fitted: Fitted, panel: Panel) -> "Live | None":
-        """None where a row alone does not tell what it means: several series, calibration, categories, repairs."""
+    def of(cls, fitted: Fitted, panel: Panel, session: Session | None = None) -> "Live | None":
+        """None where a row alone does not tell what it means: several series, calibration, categories, repairs.
+
+        With a `session` forecasts are those of its graph.
+        """
         data = fitted.config["data"]
         told = panel.layout.joint or len(panel.layout.target) == 1
         plain = not any(data[key] for key in PLAIN) and data["fill"] in ("last", "zero") and data["series"] is None
         simple = len(panel.names) == 1 and told and not panel.layout.categorical and not len(panel.vintages)
         ready = fitted.calibration is None and fitted.config["anchor"] is None and not fitted.model.head.classes
         long = int(panel.lengths[0]) >= fitted.config["context"]
-        return cls(fitted, panel) if plain and simple and ready and long else None
+        return cls(fitted, panel, session) if plain and simple and ready and long else None
 
     def observe(self, rows: Sequence[Row]) -> pd.DataFrame | None:
         """The forecast table after rows in order of time; None, and nothing is changed, if they need the whole road.
@@ -88,11 +93,10 @@ class Live:
             return None
         for i, y, past, future in writes:
             if y is not None:
-                self.panel.y[i], self.panel.observed[i] = torch.tensor(y, dtype=torch.float64), True
-                self.panel.past[i], self.panel.past_observed[i] = torch.tensor(past), True
-            if future:
-                self.panel.future[i, : len(future)] = torch.tensor(future)
-                self.panel.future_observed[i, : len(future)] = True
+                self.room["y"][i], self.room["observed"][i] = y, True
+                self.room["past"][i], self.room["past_observed"][i] = past, True
+            self.room["future"][i, : len(future)] = future
+            self.room["future_observed"][i, : len(future)] = True
         table = self.forecast(place)
         self.place = place
         return table
@@ -119,10 +123,9 @@ class Live:
         batch = self.windows.batch(torch.tensor([place - window.context]))
         if self.future and not batch.future_observed[:, window.context :, : len(self.future)].all():
             self.windows.check_future()
-        with torch.inference_mode():
-            point, spread = self.fitted.answered(batch, self.levels)
-            values = torch.cat((torch.full_like(point, torch.nan)[..., None], point[..., None], spread), -1)
-        values = values[0].transpose(0, 1).flatten(0, 1).cpu().numpy()
+        point, spread = self.answered(batch)
+        values = np.concatenate((np.full_like(point, np.nan)[..., None], point[..., None], spread), -1)
+        values = values[0].swapaxes(0, 1).reshape(-1, values.shape[-1])
         first = place + window.gap
         stamps, cutoff = self.stamps[first : first + window.horizon], self.stamps[place - 1 : place]
         channels = len(values) // window.horizon
@@ -133,6 +136,16 @@ class Live:
             **dict(zip(self.names, values.T, strict=True)),
         }
         return pd.DataFrame(columns, index=pd.RangeIndex(len(values)), copy=False)
+
+    def answered(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Point [1 horizon c] and quantiles [1 horizon c q], within the bounds of the data."""
+        if self.session is None:
+            with torch.inference_mode():
+                point, spread = self.fitted.answered(batch, self.levels)
+            return point.cpu().numpy(), spread.cpu().numpy()
+        point, spread = self.session({name: getattr(batch, name).numpy() for name in self.session.inputs})
+        low, high = self.fitted.config["data"]["min"], self.fitted.config["data"]["max"]
+        return (point, spread) if low is None and high is None else (point.clip(low, high), spread.clip(low, high))
 
 
 def number(x: Any) -> float:

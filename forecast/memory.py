@@ -8,29 +8,43 @@ import pandas as pd
 from forecast.data import reader
 from forecast.data.layout import Layout
 from forecast.data.lines import find
+from forecast.data.panel import Panel
 from forecast.data.table import require
 from forecast.error import Refusal
 from forecast.fitted import Fitted
 from forecast.live import Live, Row
 from forecast.recipe import Frame
+from forecast.serving.graph import faithful
+from forecast.serving.session import Session
 
 
 class Memory:
     """All rows, or the file that they are in; `told` are those that only the `live` panel has, not yet as a frame."""
 
-    def __init__(self, rows: Frame | None = None, live: Live | None = None):
-        self.rows, self.live = rows, live
+    def __init__(self, rows: Frame | None = None):
+        self.rows = rows
         self.told: list[Row] = []
+        self.live: Live | None = None
+        self.session: Session | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"live": None}  # a copy makes its own
+        return vars(self) | {"live": None, "session": None}  # a copy makes its own
 
-    def observe(self, rows: Sequence[Row]) -> pd.DataFrame | None:
+    def observe(self, rows: Sequence[Row], onnx: bool) -> pd.DataFrame | None:
         """The forecast table after rows that the live panel can take; None, and none is kept, if it can't."""
-        table = None if self.live is None else self.live.observe(rows)
+        if self.live is None or onnx != (self.live.session is not None):
+            return None
+        table = self.live.observe(rows)
         if table is not None:
             self.told += rows
         return table
+
+    def keep(self, rows: pd.DataFrame, fitted: Fitted, panel: Panel, onnx: bool) -> None:
+        """Has these rows from now on, of which a panel was made; of a fitted model the graph is made once."""
+        if onnx and self.session is None:
+            self.session = Session(faithful(fitted.model)[0], threads=1)
+        self.rows, self.told = rows, []
+        self.live = Live.of(fitted, panel, self.session if onnx else None)
 
     def whole(self, fitted: Fitted, new: pd.DataFrame | None = None) -> pd.DataFrame:
         """All rows as a frame, then new ones, which are not kept."""

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import polars
 import pytest
+import torch
 from conftest import QUICK
 
 from forecast import Forecaster, Refusal
@@ -121,6 +122,32 @@ def test_several_series_are_told_together():
     for known in (ROWS, ROWS + 1):
         found = forecaster.observe(rows[number == known])
         pd.testing.assert_frame_equal(found, forecaster.predict(rows[number <= known]), check_exact=True)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("kind", ["alone", "columns", "joint", "calibrated"])
+def test_by_onnx_it_says_the_same(kind):
+    """Within 1e-5 standard deviations; also after learning on, which needs another graph."""
+    forecaster, rows = made(kind)
+    plan = kind == "columns"
+    rows = rows if plan or kind == "joint" else rows.drop(columns=["plan", "wind"], errors="ignore")
+    forecaster.observe(until(rows, ROWS + 1, HORIZON if plan else 0)[ROWS:], onnx=True)
+    for known in range(ROWS + 1, ROWS + 10):
+        if known == ROWS + 5:
+            forecaster.update(epochs=1)
+        found = forecaster.observe(told(rows, known) if plan else told(rows, known)[:1], onnx=True)
+        wanted = forecaster.predict(until(rows, known + 1, HORIZON if plan else 0))
+        pd.testing.assert_frame_equal(found, wanted, rtol=0, atol=1e-5 * float(rows["y"].std()))
+        assert (len(forecaster.memory.told) > 0) == (kind in QUICKLY and known != ROWS + 5)
+        quick = forecaster.memory.live
+        if quick is not None and quick.session is not None:
+            other, _ = quick.answered(quick.windows.batch(torch.tensor([1])))
+            quick.session = None
+            assert not np.array_equal(other, quick.answered(quick.windows.batch(torch.tensor([1])))[0])  # another road
+            quick.session = forecaster.memory.session
+    found = forecaster.observe(told(rows, ROWS + 10) if plan else told(rows, ROWS + 10)[:1])
+    wanted = forecaster.predict(until(rows, ROWS + 11, HORIZON if plan else 0))
+    pd.testing.assert_frame_equal(found, wanted, check_exact=True)
 
 
 @pytest.mark.parametrize(

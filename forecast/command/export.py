@@ -15,11 +15,6 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
         raise Refusal("which run? Name the folder of one: forecast export run=outputs/...", "config")
     if config["format"] != "onnx":
         raise Refusal(f"format={config['format']}: expected onnx", "config")
-    try:
-        import onnx  # type: ignore[import-not-found]  # noqa: F401
-        import onnxruntime  # type: ignore[import-not-found]  # noqa: F401
-    except ImportError:
-        raise Refusal("an export needs pip install 'forecast[export]'", "extra") from None
     out = Path(config["folder"] or Path(run) / "export")
     off = export(Fitted.load(Path(run)), out)
     print(

@@ -13,11 +13,10 @@ from forecast.data.known import unknown
 from forecast.error import Refusal
 from forecast.fitted import Fitted
 from forecast.recipe import window_of
-from forecast.serving.graph import error, graph
+from forecast.serving.graph import faithful
 from forecast.serving.onnx import DOCUMENT, FORMAT, GRAPH
 
 SECOND = 1_000_000_000  # nanoseconds
-CLOSE = 1e-5  # standard deviations of y that a graph's forecasts may lie off
 UNREAD = (
     "series", "label", "start", "issued", "stamp", "dates", "day", "decimal", "thousands", "encoding", "header",
     "resample", "duplicates", "max_gap", "holidays",
@@ -33,14 +32,7 @@ def export(fitted: Fitted, folder: Path) -> float:
     if folder.exists() and (not folder.is_dir() or {x.name for x in folder.iterdir()} - {GRAPH, DOCUMENT}):
         raise Refusal(f"{folder} is there and holds other files: name another by folder=...", "folder")
     able(fitted)
-    content = graph(fitted.model)
-    off = error(fitted.model, content)
-    if not off <= CLOSE:
-        raise Refusal(
-            f"the graph's forecasts lie {off:.1e} standard deviations off the model's, more than {CLOSE:g}: something "
-            "in this model depends on values in a way that a graph can't hold; keep to forecast predict",
-            "export",
-        )
+    content, off = faithful(fitted.model)
     plain = json.loads(artifact.plain(document(fitted)))
     hashes = {GRAPH: hashlib.sha256(content).hexdigest(), DOCUMENT: artifact.hashed(plain)}
     artifact.write(folder / GRAPH, content)

@@ -21,9 +21,11 @@ from forecast import check
 from forecast.contract import Batch
 from forecast.error import Refusal
 from forecast.model.base import Model
+from forecast.serving.session import Session
 
 OPSET = 18
 HIDDEN = ("target", "target_observed", "cutoff", "weight")  # of a batch: what no forecast may look at
+CLOSE = 1e-5  # standard deviations of y that a graph's forecasts may lie off
 WINDOWS = 127  # in the batch that is traced: a prime, so that sizes with the batch in them are told from all others
 
 
@@ -126,6 +128,24 @@ def graph(model: Model) -> bytes:
     return buffer.getvalue()
 
 
+def faithful(model: Model) -> tuple[bytes, float]:
+    """The graph of a model and how far its forecasts lie off, see `error`; refused if that is more than CLOSE."""
+    try:
+        import onnx  # type: ignore[import-not-found]  # noqa: F401
+        import onnxruntime  # type: ignore[import-not-found]  # noqa: F401
+    except ImportError:
+        raise Refusal("ONNX needs pip install 'forecast[export]'", "extra") from None
+    content = graph(model)
+    off = error(model, content)
+    if not off <= CLOSE:
+        raise Refusal(
+            f"the graph's forecasts lie {off:.1e} standard deviations off the model's, more than {CLOSE:g}: something "
+            "in this model depends on values in a way that a graph can't hold; keep to forecast predict",
+            "export",
+        )
+    return content, off
+
+
 def loosen(traced: Any) -> None:
     """Computes what is constant, and forgets the sizes that hang on the batch, which the exporter would write down."""
     torch._C._jit_pass_constant_propagation(traced)
@@ -159,16 +179,13 @@ def error(model: Model, content: bytes) -> float:
     A forecast that is itself further from the middle of y than that, as an outer quantile may be, is a float32 number
     of that size: the distance is then its unit.
     """
-    import onnxruntime  # type: ignore[import-not-found]
-
     model = copy.deepcopy(model).cpu().eval()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    names, worst = [x.name for x in session.get_inputs()], 0.0
+    session, worst = Session(content), 0.0
     for b in (1, 3, 64):
         batch = windows(model, b, seed=b)
         with torch.inference_mode():
             wanted = [x.numpy() for x in outputs(model, batch)]
-        found: Any = session.run(None, {name: getattr(batch, name).numpy() for name in names})
+        found = session({name: getattr(batch, name).numpy() for name in session.inputs})
         for mine, theirs in zip(found, wanted, strict=True):
             middle, unit = (x.reshape(x.shape[:3] + (1,) * (mine.ndim - 3)) for x in middles(batch))
             off = np.abs(mine - theirs) / np.maximum(unit, np.abs(theirs - middle))

@@ -20,6 +20,7 @@ import numpy as np
 from forecast.error import ForecastError, Refusal
 from forecast.evaluation.offset import moved
 from forecast.serving.rows import Rows, Series
+from forecast.serving.session import Session
 from forecast.serving.steps import Steps
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,6 @@ class Predictor:
     """An export folder, opened: its files are what was written, or they are refused."""
 
     def __init__(self, folder: Path | str, threads: int = 0):
-        import onnxruntime  # type: ignore[import-not-found]
-
         folder = Path(folder)
         try:
             self.known: dict[str, Any] = json.loads((folder / DOCUMENT).read_text())
@@ -47,10 +46,7 @@ class Predictor:
             raise Refusal(f"{folder} is no export of a forecaster: {error}", "no-forecaster") from None
         if not same:
             raise Refusal(f"{folder} is not what was exported (format {FORMAT}, sha256): export it again", "damaged")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        self.inputs = [x.name for x in self.session.get_inputs()]
+        self.session = Session(content, threads)
         self.steps = Steps(**self.known["clock"])
 
     def predict(self, source: str) -> dict[str, list[Any]]:
@@ -60,7 +56,7 @@ class Predictor:
         batch = self.windows(series, starts, which)
         self.check_future(series, batch, which, source)
         parts = [
-            self.session.run(None, {name: batch[name][i : i + AT_ONCE] for name in self.inputs})
+            self.session({name: x[i : i + AT_ONCE] for name, x in batch.items()})
             for i in range(0, len(starts), AT_ONCE)
         ]
         point, spread = (np.concatenate(part) for part in zip(*parts, strict=True))
