@@ -61,7 +61,8 @@ class Live:
         self.future = [(name, *columns[name]) for name in layout.future]
         self.stamps, self.levels = stamps.array, fitted.model.eval().head.levels
         self.labels = pd.array(np.repeat(np.array(panel.labels, dtype=object), window.horizon), dtype="str")
-        self.names = ["y", "point", *(f"q{level:g}" for level in self.levels)]
+        names = ["unique_id", "ds", "cutoff", "y", "point", *(f"q{level:g}" for level in self.levels)]
+        self.names = pd.Index(names, dtype="str")
 
     @classmethod
     def of(cls, fitted: Fitted, panel: Panel, session: Session | None = None) -> "Live | None":
@@ -129,13 +130,15 @@ class Live:
         first = place + window.gap
         stamps, cutoff = self.stamps[first : first + window.horizon], self.stamps[place - 1 : place]
         channels = len(values) // window.horizon
-        columns = {
-            "unique_id": self.labels,
-            "ds": stamps if channels == 1 else stamps.take(np.tile(np.arange(window.horizon), channels)),
-            "cutoff": cutoff.take(np.zeros(len(values), "int64")),
-            **dict(zip(self.names, values.T, strict=True)),
-        }
-        return pd.DataFrame(columns, index=pd.RangeIndex(len(values)), copy=False)
+        columns = (
+            self.labels,
+            stamps if channels == 1 else stamps.take(np.tile(np.arange(window.horizon), channels)),
+            cutoff.take(np.zeros(len(values), "int64")),
+            *values.T,
+        )
+        table = pd.DataFrame(dict(enumerate(columns)), index=pd.RangeIndex(len(values)), copy=False)
+        table.columns = self.names  # sooner than names given one by one
+        return table
 
     def answered(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Point [1 horizon c] and quantiles [1 horizon c q], within the bounds of the data."""
