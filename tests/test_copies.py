@@ -252,6 +252,7 @@ def test_it_travels_by_ray(fitted):
     ray = pytest.importorskip("ray")
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
     try:
-        assert_equal(ray.get(ray.remote(forecasts).remote(fitted)), forecasts(fitted))
+        asked = ray.remote(lambda made: [made.predict(), made.backtest(stride=20)])  # travels by value, unlike a test
+        assert_equal(ray.get(asked.remote(fitted)), [fitted.predict(), fitted.backtest(stride=20)])
     finally:
         ray.shutdown()
