@@ -54,7 +54,7 @@ def write(path: Path, content: bytes | str) -> None:
 
 
 def plain(document: Any) -> str:
-    """JSON of plain types; what is not a finite number becomes null."""
+    """JSON of plain types, each key on a line of its own; what is not a finite number becomes null."""
 
     def finite(x: Any) -> Any:
         if isinstance(x, dict):
@@ -63,7 +63,17 @@ def plain(document: Any) -> str:
             return [finite(value) for value in x]
         return None if isinstance(x, float) and not math.isfinite(x) else x
 
-    return json.dumps(finite(document), indent=1, allow_nan=False) + "\n"
+    def lines(x: Any, margin: str = "\n") -> str:
+        if not isinstance(x, dict) or not x:
+            return json.dumps(x, allow_nan=False, separators=(",", ":"))
+        deeper = margin + " "
+        return (
+            "{"
+            + ",".join(f"{deeper}{json.dumps(key)}: {lines(value, deeper)}" for key, value in x.items())
+            + f"{margin}}}"
+        )
+
+    return lines(finite(document)) + "\n"
 
 
 def umask() -> int:
