@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from forecast.allocator import tune_allocator
     from forecast.ensemble import Ensemble
     from forecast.error import CannotWrite, Diverged, ForecastError, Refusal
     from forecast.fold import Refit
@@ -11,9 +12,11 @@ if TYPE_CHECKING:
 
 PLACES = {  # of what is not in error
     "Ensemble": "ensemble", "Forecaster": "forecaster", "Refit": "fold", "WindowedRegressor": "regressor",
+    "tune_allocator": "allocator",
 }  # fmt: skip
 __all__ = [
     "CannotWrite", "Diverged", "Ensemble", "ForecastError", "Forecaster", "Refit", "Refusal", "WindowedRegressor",
+    "tune_allocator",
 ]  # fmt: skip
 
 

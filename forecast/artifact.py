@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from forecast.allocator import tuned
 from forecast.error import CannotWrite, Refusal
 from forecast.upgrade import FORMAT, upgraded
 
@@ -214,6 +215,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()} {kernels}, {os.cpu_count()} cores{gpu}",
         "threads": torch.get_num_threads(),
+        "keeps_memory": tuned(),
         "versions": {name: version(name) for name in packages},
         "git": git_state(),
     }

@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from forecast import config
+from forecast.allocator import tune_allocator
 from forecast.error import ForecastError, Refusal
 from forecast.sweep.folder import claim, release, stamp
 from forecast.sweep.ranking import ranking
@@ -50,6 +51,8 @@ def run(command: str, rest: list[str]) -> int:
         nonlocal started
         started = True
         folder = Path(HydraConfig.get().runtime.output_dir) if many else None
+        if composed.get("allocator"):
+            tune_allocator()
         try:
             return import_module(f"forecast.command.{command}").main(config.plain(composed), folder)
         except ForecastError as error:
