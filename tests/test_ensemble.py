@@ -176,6 +176,13 @@ def test_what_is_not_what_was_saved_is_refused(fitted, tmp_path, how):
     assert refusal.value.code == "damaged" and "saved" in str(refusal.value)
 
 
+def test_an_ensemble_is_no_one_graph(fitted, forecast):
+    fitted.save("kept")
+    code, _, said = forecast("export", "run=kept")
+    assert code == 2 and "export the runs that it is made of" in said
+    assert not Path("kept/export").exists()
+
+
 def test_a_newer_format_and_an_empty_folder_are_refused(fitted, tmp_path):
     with pytest.raises(Refusal, match=r"is no saved ensemble: it holds no ensemble\.json"):
         Ensemble.load(tmp_path)
