@@ -4,6 +4,7 @@ Refusal (exit code 2)      bad input or configuration; nothing was written
 Diverged (exit code 3)     the loss became NaN or infinite
 CannotWrite (exit code 4)  a result could not be saved; what was there before is intact
 Differs (exit code 5)      what was made again is not what it was
+Interrupted (exit code 75) a signal ended the run, which can go on
 """
 
 import difflib
@@ -45,6 +46,12 @@ class Differs(ForecastError):
     """Something that was made again is not what it was before."""
 
     exit = 5
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the run; it can go on from its last checkpoint. As any interruption, it is no Exception."""
+
+    exit = 75
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

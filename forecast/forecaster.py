@@ -124,11 +124,12 @@ class Forecaster(BaseEstimator):
             given["normalizer"] = [given["normalizer"]]
         return config.composed("train", [*(config.override(k, v) for k, v in given.items()), *self.overrides])
 
-    def fit(self, frame: Frame | None = None, *, folder: Path | str | None = None) -> Self:
+    def fit(self, frame: Frame | None = None, *, folder: Path | str | None = None, resume: bool = False) -> Self:
         """Trains on a DataFrame or CSV file (default: `data.path`) and keeps the weights of the best validation loss.
 
-        A `folder` keeps checkpoints and TensorBoard's events. Raises Refusal before any training if data or
-        configuration can't be used, Diverged if the loss stops being finite.
+        A `folder` keeps checkpoints and TensorBoard's events; with `resume` training goes on from the newest one there,
+        and ends as if it had not been interrupted. Raises Refusal before any training if data or configuration can't be
+        used, Diverged if the loss stops being finite, Interrupted after Ctrl-C, a KeyboardInterrupt.
         """
         settings = self.settings(found=frame is None)
         build.check(settings)
@@ -140,7 +141,7 @@ class Forecaster(BaseEstimator):
         panel, statistics = prepared(settings, grid, borders, folder)
         digest = grid.digest
         del grid  # training needs the panel only
-        self.fitted_, self.kind = learn(settings, panel, statistics, borders, digest, folder), kind
+        self.fitted_, self.kind = learn(settings, panel, statistics, borders, digest, folder, resume=resume), kind
         self.memory = Memory(settings["data"]["path"] if frame is None else frame)
         return self
 

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from forecast import artifact, build, training
 from forecast.alone import alone
+from forecast.checkpoint import Files
 from forecast.contract import Scaling, Shape
 from forecast.data import panel as panels
 from forecast.data import scaler
@@ -27,7 +29,7 @@ from forecast.data.module import SeriesDataModule
 from forecast.data.panel import Panel
 from forecast.data.scaler import Statistics
 from forecast.data.store import stored
-from forecast.error import Refusal
+from forecast.error import CannotWrite, Refusal
 from forecast.fitted import Fitted
 from forecast.model.base import Model
 from forecast.recipe import AT_ONCE, calibrating, datamodule, divisors, origin_window, shape_of
@@ -54,11 +56,13 @@ def learn(
     digest: str,
     folder: Path | None = None,
     weights: Mapping[str, Tensor] | None = None,
+    resume: bool = False,
 ) -> Fitted:
     """Trains on the first part and keeps the weights of the best loss on the second.
 
-    Training begins with `weights`, else anew; `folder` keeps checkpoints and events; `digest` names the data. Raises
-    Refusal before any training if the configuration can't be used, Diverged if the loss stops being finite.
+    Training begins with `weights`, else anew; `folder` keeps checkpoints and events, from the newest of which it goes
+    on if it is to `resume`; `digest` names the data. Raises Refusal before any training if the configuration can't be
+    used, Diverged if the loss stops being finite, CannotWrite if the folder can't be written.
     """
     started = perf_counter()
     module = datamodule(settings, panel, borders)
@@ -74,7 +78,8 @@ def learn(
         return of(model).forecast(module.windows["val"].recent(count))
 
     shape = shape_of(panel, statistics, settings)
-    model, trainer = trained(settings, shape, statistics.scaling, module, folder, weights, watched)
+    files = Files(digest)
+    model, trainer = trained(settings, shape, statistics.scaling, module, files, folder, weights, watched, resume)
     record = {
         **model.validated(module.windows["val"].batches(AT_ONCE)),
         "epochs": trainer.current_epoch,
@@ -101,27 +106,50 @@ def trained(
     shape: Shape,
     scaling: Scaling,
     module: SeriesDataModule,
+    files: Files,
     folder: Path | None = None,
     weights: Mapping[str, Tensor] | None = None,
     watched: Callable[[Model, int], pd.DataFrame] | None = None,
+    resume: bool = False,
 ) -> tuple[Model, lightning.Trainer]:
     """A model with the weights of the best validation loss, and the trainer that found them.
 
-    `watched(model, n)` forecasts n windows of validation, for figures on the way. Threads that train take turns.
+    `files` writes and reads checkpoints; `watched(model, n)` forecasts n windows of validation, for figures on the way.
+    Threads that train take turns.
     """
     with alone(settings["seed"]), checkpoints(folder) as kept:
         model = build.model(settings, shape, scaling)
         if weights is not None:
             begin(model, weights)
-        trainer = training.trainer(settings, kept, folder, None if watched is None else partial(watched, model))
-        try:
-            trainer.fit(model, datamodule=module)
-        except MisconfigurationException as error:
-            raise Refusal(f"trainer: {error}", "config") from error
+        newest = files.newest(kept) if resume else None
+        since = None if newest is None else files.load_checkpoint(newest)["global_step"]
+        drawn = None if watched is None else partial(watched, model)
+        trainer = training.trainer(settings, kept, folder, drawn, since)
+        trainer.strategy.checkpoint_io = files
+        fit(trainer, model, module, newest)
         checkpoint = trainer.checkpoint_callback
         assert isinstance(checkpoint, ModelCheckpoint)
-        model.load_state_dict(torch.load(checkpoint.best_model_path, weights_only=True)["state_dict"])
+        try:
+            model.load_state_dict(files.load_checkpoint(checkpoint.best_model_path)["state_dict"])
+        except Refusal as error:  # a refused run would vanish, and this one has trained
+            raise CannotWrite(f"what was written can't be read: {error}", "cannot-write") from error
     return model, trainer
+
+
+def fit(trainer: lightning.Trainer, model: Model, module: SeriesDataModule, newest: Path | None) -> None:
+    """Trains, from a checkpoint on if there is one; what Lightning makes of errors becomes one of ours."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+            trainer.fit(model, datamodule=module, ckpt_path=newest, weights_only=True)
+    except MisconfigurationException as error:
+        raise Refusal(f"trainer: {error}", "config") from error
+    except SystemExit as error:  # what it makes of an interruption
+        raise (error.__context__ or error) from None
+    except CannotWrite:
+        raise
+    except OSError as error:  # of TensorBoard's events
+        raise CannotWrite(f"training could not go on: {error}", "cannot-write") from error
 
 
 def begin(model: Model, weights: Mapping[str, Tensor]) -> None:

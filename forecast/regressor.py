@@ -12,6 +12,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from forecast import build, config
+from forecast.checkpoint import Files
 from forecast.contract import Scaling, Shape, Window
 from forecast.data import scaler
 from forecast.data.clock import Clock
@@ -112,7 +113,7 @@ class WindowedRegressor(RegressorMixin, BaseEstimator):
         )  # fmt: skip
         scaling = Scaling(kind, torch.from_numpy(loc[None]), torch.from_numpy(scale[None]))
         self.config_, self.single_ = settings, y.ndim == 1
-        self.model_, trainer = trained(settings, shape, scaling, module)
+        self.model_, trainer = trained(settings, shape, scaling, module, Files("arrays"))
         self.n_epochs_ = trainer.current_epoch
         return self
 

@@ -80,8 +80,8 @@ def run(command: str, rest: list[str]) -> int:
             raise
         print(f"forecast {command}: {error}", file=sys.stderr)  # flags of Hydra that don't go together
         return 2
-    except KeyboardInterrupt:
-        print(f"forecast {command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"forecast {command}: {str(error) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     finally:
         sys.argv = script

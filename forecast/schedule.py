@@ -103,10 +103,25 @@ class Averaging(WeightAveraging):
 
     def __init__(self, share: Callable[[int, float], float], device: torch.device):
         super().__init__(device, use_buffers=False, multi_avg_fn=self.mix)
-        self.share, self.steps = share, math.inf
+        self.share, self.steps, self.swapped = share, math.inf, False
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self.steps = trainer.estimated_stepping_batches
+
+    def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        super().on_validation_epoch_start(trainer, pl_module)
+        self.swapped = True
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        super().on_validation_epoch_end(trainer, pl_module)
+        self.swapped = False
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """What ends validation early may write a checkpoint, which needs the weights in their places."""
+        if self.swapped:
+            self.on_validation_epoch_end(trainer, pl_module)
 
     def mix(self, averages: Sequence[Tensor], weights: Sequence[Tensor], averaged: Tensor) -> None:
         share = self.share(int(averaged), self.steps)

@@ -20,12 +20,13 @@ from forecast.board.progress import progress
 from forecast.board.tensorboard import logger
 from forecast.board.watch import Figures
 from forecast.error import Refusal
+from forecast.interruption import Interruption
 from forecast.model.base import Emphasis, matrices
 from forecast.schedule import AVERAGES, ENDING, FROM_0, SCHEDULES, Averaging, Plateau
 from forecast.setting import built, fits, verify, whole
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")  # a true half would round the scaler's numbers
-LOGGERS: dict[Any, Callable[[Path], Any]] = {"tensorboard": logger, "none": lambda folder: False}
+LOGGERS: dict[Any, Callable[[Path, int | None], Any]] = {"tensorboard": logger, "none": lambda folder, since: False}
 OPTIMIZERS = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -153,12 +154,16 @@ def trainer(
     checkpoints: Path,
     folder: Path | None,
     forecast: Callable[[int], pd.DataFrame] | None = None,
+    since: int | None = None,
 ) -> lightning.Trainer:
-    """A fresh Trainer with its callbacks; TensorBoard if there is a run folder, with figures of what is `forecast`."""
+    """A fresh Trainer with its callbacks; TensorBoard if there is a run folder, with figures of what is `forecast`.
+
+    Of a run that goes on after a step, what was logged `since` is hidden: it is logged again.
+    """
     settings, average = dict(config["trainer"]), config["callbacks"]["averaging"]
-    found = callbacks(config, checkpoints, forecast)
+    found, board = callbacks(config, checkpoints, forecast), LOGGERS[config["logger"]["name"]]
     settings["enable_progress_bar"] = any(isinstance(each, ProgressBar) for each in found)
-    settings |= {"callbacks": found, "logger": False if folder is None else LOGGERS[config["logger"]["name"]](folder)}
+    settings |= {"callbacks": found, "logger": False if folder is None else board(folder, since)}
     made = built("trainer", lightning.Trainer, **settings, default_root_dir=checkpoints)
     device = made.strategy.root_device
     if average is not None:
@@ -179,7 +184,7 @@ def trainer(
 def callbacks(
     config: Mapping[str, Any], checkpoints: Path, forecast: Callable[[int], pd.DataFrame] | None = None
 ) -> list[lightning.Callback]:
-    """What watches training: figures, the best checkpoint kept, early stopping, a plateau's schedule, progress."""
+    """What watches training: figures, checkpoints, early stopping, a plateau's schedule, signals, progress."""
     wanted, found = config["callbacks"], list[lightning.Callback]()
     if wanted["figures"] is not None:
         limits(wanted["figures"])
@@ -189,6 +194,7 @@ def callbacks(
         found.append(callback("early_stopping", EarlyStopping, wanted))
     if config["scheduler"]["name"] == "plateau":
         found.append(Plateau())
+    found.append(callback("interruption", Interruption, wanted, folder=checkpoints))
     if config["trainer"]["enable_progress_bar"]:
         found.append(callback("progress", progress, wanted))
     return found

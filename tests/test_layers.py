@@ -19,8 +19,20 @@ RULES = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["
 LAYERS = next(rule for rule in RULES if rule["type"] == "layers")
 ROWS = [{name.strip() for name in row.split("|")} for row in LAYERS["layers"]]
 
-HYDRA = ("run", "command", "config", "build", "sweep", "forecaster")
-LIGHTNING = ("model", "data.module", "training", "schedule", "setting", "learning", "sweep", "board", "command")
+HYDRA = ("run", "command", "config", "continuation", "build", "sweep", "forecaster")
+LIGHTNING = (
+    "model",
+    "data.module",
+    "training",
+    "schedule",
+    "setting",
+    "checkpoint",
+    "interruption",
+    "learning",
+    "sweep",
+    "board",
+    "command",
+)
 STANDARD = sorted(sys.stdlib_module_names)
 TENSORS = ("model", "backbone", "head", "normalizer", "contract")
 

@@ -22,9 +22,9 @@ LAYOUT = {
 }
 
 
-def logger(folder: Path) -> TensorBoardLogger:
-    """The event files of a run, in its folder `tensorboard`."""
-    return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False)
+def logger(folder: Path, since: int | None = None) -> TensorBoardLogger:
+    """The event files of a run, in its folder `tensorboard`; TensorBoard hides what older ones hold `since` a step."""
+    return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False, purge_step=since)
 
 
 def conclude(

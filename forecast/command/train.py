@@ -1,5 +1,6 @@
 """fit a model, judge it beside seasonal naive on the test part, save it"""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -9,23 +10,32 @@ from typing import Any
 def main(config: dict[str, Any], folder: Path | None) -> float:
     """Writes a run folder and returns the validation score, by which sweeps rank: MAE in scaled units, of classes NLL.
 
-    `folder` is the one that a sweep made for this job; alone, a run claims its own.
+    `folder` is the one that a sweep made for this job; alone, a run claims its own. A run that was interrupted goes on
+    in its folder, and one that is finished stays as it is.
     """
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
     from forecast import artifact, build
+    from forecast.continuation import CONFIG, MANIFEST, continued, finished, resumable, told
     from forecast.forecaster import Forecaster
+    from forecast.interruption import interruptible
     from forecast.model.base import memory
     from forecast.recipe import attention
     from forecast.sweep.folder import claimed, logged, stamp
 
     started = perf_counter()
+    config, typed, home = continued(config, HydraConfig.get().overrides.task, folder)
     data = config["data"]["name"] or Path(config["data"]["path"] or "data").name.split(".")[0]
     wanted = Path(config["folder"] or Path("outputs") / data / build.title(config) / stamp())
-    with claimed(wanted, folder) as run, logged(run / "train.log"):
-        artifact.write(run / "config.yaml", text := OmegaConf.to_yaml(OmegaConf.create(config)))
-        forecaster = Forecaster.of(config).fit(folder=run)
+    place = claimed(wanted, folder) if home is None else nullcontext(home)
+    with interruptible(), place as run, logged(run / "train.log"), resumable(run):
+        if (score := finished(run)) is not None:
+            print(f"this run is finished: nothing is left to do\nrun: {run}")
+            return score
+        text = f"{told(typed)}\n{OmegaConf.to_yaml(OmegaConf.create(config))}"
+        artifact.write(run / CONFIG, text)
+        forecaster = Forecaster.of(config).fit(folder=run, resume=home is not None)
         from forecast.board import figure, sheet, tensorboard  # after training, which should begin soon
         from forecast.board.summary import summary
 
@@ -48,7 +58,7 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
             curves = sheet.curves(judged.forecasts)
             tensorboard.conclude(tensorboard.logger(run), config, final, texts, figures, curves, record["steps"])
         manifest = {
-            "overrides": dict(x.lstrip("+").split("=", 1) for x in HydraConfig.get().overrides.task if "=" in x),
+            "overrides": dict(x.lstrip("+").split("=", 1) for x in typed if "=" in x),
             "seed": config["seed"],
             "score": {"name": ranked, "value": record[ranked]},
             "scores": own,
@@ -59,6 +69,6 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
             },
             **record["made"],
         }
-        artifact.write(run / "manifest.json", artifact.plain(manifest))
+        artifact.write(run / MANIFEST, artifact.plain(manifest))
     print(f"\n{summary(judged.scores)}\n\ntensorboard --logdir outputs\nrun: {run}")
     return record[ranked]

@@ -17,6 +17,7 @@ from forecast.data.windows import Windows, left_out
 from forecast.error import Refusal, nearest
 
 PARTS = ("train", "val", "test")
+MOST = 8  # windows that a message names
 
 
 class SeriesDataModule(lightning.LightningDataModule):
@@ -104,6 +105,14 @@ class SeriesDataModule(lightning.LightningDataModule):
             position=position,
         )
 
+    def named(self, cutoffs: Tensor) -> str:
+        """Windows by their series and the stamps at their cutoffs, given as the panel's rows that were seen last."""
+        panel, rows = self.panel, cutoffs.cpu()
+        series = torch.searchsorted(panel.offsets, rows, right=True) - 1
+        stamps = panel.layout.clock.stamps((panel.first[series] + rows - panel.offsets[series]).numpy())
+        windows = [f"{panel.names[i]} at {stamp}" for i, stamp in zip(series.tolist(), stamps, strict=True)]
+        return f"{len(windows)} windows ({counted(windows)})"
+
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], dataloader_idx: int) -> Batch:
         trainer = self.trainer
         assert trainer is not None
@@ -112,6 +121,11 @@ class SeriesDataModule(lightning.LightningDataModule):
         if self.windows[part].starts.device != numbers.device:
             self.windows = {name: windows.to(numbers.device) for name, windows in self.windows.items()}
         return self.windows[part].batch(numbers, weight)
+
+
+def counted(names: list[str]) -> str:
+    """The first few of many, and how many more there are."""
+    return ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
 
 
 def recency(windows: Windows, half_life: float, each: bool) -> Float32[Tensor, " window"]:

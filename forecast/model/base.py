@@ -20,6 +20,7 @@ from forecast.contract import Batch, Scaling, Shape, mix
 from forecast.error import Diverged, Refusal
 from forecast.head.base import Head
 from forecast.model._beside import STARTS
+from forecast.model._finite import Finite
 
 
 class Emphasis(NamedTuple):
@@ -93,6 +94,7 @@ class Model(lightning.LightningModule):
         self.emphasis = parts.emphasis
         self.steps: Tensor
         self.register_buffer("steps", torch.tensor(parts.emphasis.steps), persistent=False)
+        self.losses, self.epoch_so_far = Finite(), dict[str, Any]()
 
     @abstractmethod
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
@@ -150,10 +152,27 @@ class Model(lightning.LightningModule):
     def on_train_start(self) -> None:
         """A run that was resumed within an epoch does not begin one."""
         self.on_train_epoch_start()
+        if self.epoch_so_far:
+            self.train_sums += torch.tensor(self.epoch_so_far["sums"], device=self.device)
+            self.train_batches, self.train_updates, self.train_windows = self.epoch_so_far["counts"]
+            self.train_from -= self.epoch_so_far["seconds"]
+            self.train_until = perf_counter()
 
     def on_train_epoch_start(self) -> None:
         self.train_sums = torch.zeros(2, device=self.device)  # loss, gradient norm
         self.train_batches, self.train_updates, self.train_windows, self.train_from = 0, 0, 0, perf_counter()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raises Diverged rather than keep weights that are not finite."""
+        self.losses.check(self.diverged)
+        if not all(x.isfinite().all() for x in checkpoint["state_dict"].values()):
+            raise self.diverged("weights became infinite or not a number")
+        counts = [self.train_batches, self.train_updates, self.train_windows]
+        seconds = perf_counter() - self.train_from
+        checkpoint["epoch_so_far"] = {"sums": self.train_sums.tolist(), "counts": counts, "seconds": seconds}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.epoch_so_far = checkpoint["epoch_so_far"]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         torch.manual_seed(mix(self.seed, self.current_epoch, batch_idx, self.global_rank))
@@ -170,12 +189,21 @@ class Model(lightning.LightningModule):
         return loss * nn.functional.pad(weight, (0, 0, before, 0), value=1.0) * batch.weight[:, None, None]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = self.weighed(self.objective(batch), batch).mean()
+        each = self.weighed(self.objective(batch), batch)
+        loss = each.mean()
         if self.emphasis.l1:
             loss = loss + self.emphasis.l1 * torch.stack([x.abs().sum() for x in matrices(self)]).sum()
+        self.losses.note(loss.detach(), each.detach(), batch.cutoff, self.diverged)
         self.train_sums[0] += loss.detach()
+        self.train_batches += 1
         self.train_windows += len(batch.weight)
         return loss
+
+    def diverged(self, what: str, cutoffs: Tensor | None = None) -> Diverged:
+        """The error that training ends with, which names windows by the panel's rows seen last."""
+        on = "" if cutoffs is None else f", on {self.trainer.datamodule.named(cutoffs)}"  # type: ignore[attr-defined]
+        where = f"in epoch {self.current_epoch + 1}, after step {self.global_step}"
+        return Diverged(f"the {what} {where}{on}: lower optimizer.lr, or set trainer.gradient_clip_val", "diverged")
 
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
         """Clips as the trainer says, and keeps the norm that clipping computes anyway."""
@@ -187,7 +215,6 @@ class Model(lightning.LightningModule):
             self.train_updates += 1  # fewer than batches where these accumulate
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        self.train_batches += 1
         self.train_until = perf_counter()
 
     def on_train_epoch_end(self) -> None:
@@ -205,6 +232,7 @@ class Model(lightning.LightningModule):
         )
 
     def on_validation_epoch_start(self) -> None:
+        self.losses.check(self.diverged)
         self.sums = torch.zeros(4, dtype=torch.float64, device=self.device)  # loss, |error|, error^2, count
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -231,11 +259,7 @@ class Model(lightning.LightningModule):
 
     def finite(self, which: str, loss: float) -> None:
         if not math.isfinite(loss):
-            raise Diverged(
-                f"the {which} loss became {loss} in epoch {self.current_epoch + 1}: lower optimizer.lr, or set "
-                "trainer.gradient_clip_val",
-                "diverged",
-            )
+            raise self.diverged(f"{which} loss became {loss}")
 
     @torch.inference_mode()
     def validated(self, batches: Iterable[Batch]) -> dict[str, float]:

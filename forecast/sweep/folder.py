@@ -1,5 +1,6 @@
 """Run folders: each belongs to one run, and a refused run leaves none."""
 
+import fcntl
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,8 +50,15 @@ def claimed(folder: Path, given: Path | None = None) -> Iterator[Path]:
 
 @contextmanager
 def logged(path: Path) -> Iterator[None]:
-    """Keeps what forecast logs meanwhile in a file as well."""
-    handler = logging.FileHandler(path)
+    """Keeps what forecast logs meanwhile in a file as well, which no other process may do at the same time."""
+    try:
+        handler = logging.FileHandler(path)
+        assert handler.stream is not None
+        fcntl.flock(handler.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Refusal(f"{path.parent}: another process is at work on this run", "busy") from error
+    except OSError as error:
+        raise CannotWrite(f"{path} could not be written: {error.strerror or error}", "cannot-write") from error
     logging.getLogger("forecast").addHandler(handler)
     try:
         yield

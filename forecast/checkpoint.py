@@ -1,0 +1,109 @@
+"""Checkpoints of a run: written whole or not at all, each with its sha256, and verified before they are used."""
+
+import hashlib
+import io
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import CheckpointIO
+
+from forecast import artifact
+from forecast.error import Refusal
+
+log = logging.getLogger(__name__)
+
+DIGEST = 32  # bytes of a sha256, the last of a file
+BEFORE, NEXT = "before.ckpt", "next.ckpt"
+
+
+class Files(CheckpointIO):
+    """How Lightning writes and reads the checkpoints of a run on the data with this sha256; no pickle runs code.
+
+    A checkpoint named last... that is there already is kept as before.ckpt.
+    """
+
+    def __init__(self, data: str):
+        self.data = data
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Raises CannotWrite; what was there before is then as it was."""
+        packed, path = io.BytesIO(), Path(path)
+        torch.save({**checkpoint, "data": self.data}, packed)
+        content = packed.getvalue()
+        content += hashlib.sha256(content).digest()
+        if not path.name.startswith("last"):
+            artifact.write(path, content)
+            return
+        artifact.write(path.with_name(NEXT), content)
+        if path.exists():
+            path.replace(path.with_name(BEFORE))  # killed here, there are before.ckpt and next.ckpt
+        path.with_name(NEXT).replace(path)
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
+        """Raises Refusal for a file that is not what was saved, or was saved on other data."""
+        path = Path(path)
+        content = path.read_bytes()
+        if hashlib.sha256(content[:-DIGEST]).digest() != content[-DIGEST:]:
+            raise Refusal(f"{path} is damaged: its sha256 is not that of what was saved", "damaged")
+        found = torch.load(io.BytesIO(content[:-DIGEST]), map_location=map_location or "cpu", weights_only=True)
+        if found["data"] != self.data:
+            raise Refusal(
+                f"{path}: the data are not those that the run began with (sha256 {found['data']}, now {self.data}): "
+                "bring them back, or begin another run",
+                "other-data",
+            )
+        return moved(found, path.parent)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
+
+    def newest(self, folder: Path) -> Path | None:
+        """The newest sound checkpoint to go on from, None if there is none; each damaged one is told of.
+
+        Raises Refusal if none is sound, or the best one is not.
+        """
+        remedy = f"delete {folder} and give the same command again: the run then begins anew, with the same result"
+        for best in folder.glob("best*.ckpt"):
+            self.sound(best, remedy)
+        found = sorted((x for x in folder.glob("*.ckpt") if not x.name.startswith("best")), key=modified, reverse=True)
+        for path in found[:-1]:
+            try:
+                self.sound(path)
+                return path
+            except Refusal as error:
+                if error.code != "damaged":
+                    raise
+                log.warning("%s; going on from the one before it", error)
+        for path in found[-1:]:
+            self.sound(path, remedy)
+            return path
+        return None
+
+    def sound(self, path: Path, remedy: str = "") -> None:
+        """Raises Refusal for a checkpoint that can't be used, with the remedy."""
+        try:
+            self.load_checkpoint(path)
+        except Refusal as error:
+            if error.code != "damaged" or not remedy:
+                raise
+            raise Refusal(f"{error}: {remedy}", "damaged") from None
+
+
+def modified(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def moved(checkpoint: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A checkpoint whose run may have moved since: what it knows of files lies beside it."""
+
+    def beside(path: str) -> str:
+        return str(folder.resolve() / Path(path).name) if path else path
+
+    for state in checkpoint.get("callbacks", {}).values():
+        if "best_k_models" in state:
+            state["dirpath"] = str(folder.resolve())
+            state["best_k_models"] = {beside(path): score for path, score in state["best_k_models"].items()}
+            state |= {key: beside(x) for key, x in state.items() if key.endswith("_model_path")}
+    return checkpoint
