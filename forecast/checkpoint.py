@@ -10,18 +10,18 @@ import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from forecast import artifact
-from forecast.error import Refusal
+from forecast.error import CannotWrite, Refusal
 
 log = logging.getLogger(__name__)
 
 DIGEST = 32  # bytes of a sha256, the last of a file
-BEFORE, NEXT = "before.ckpt", "next.ckpt"
+LAST, NEXT, BEFORE = "last.ckpt", "next.ckpt", "before.ckpt"  # what a run goes on from
 
 
 class Files(CheckpointIO):
     """How Lightning writes and reads the checkpoints of a run on the data with this sha256; no pickle runs code.
 
-    A checkpoint named last... that is there already is kept as before.ckpt.
+    The last.ckpt that is there already is kept as before.ckpt.
     """
 
     def __init__(self, data: str):
@@ -33,13 +33,16 @@ class Files(CheckpointIO):
         torch.save({**checkpoint, "data": self.data}, packed)
         content = packed.getvalue()
         content += hashlib.sha256(content).digest()
-        if not path.name.startswith("last"):
+        if path.name != LAST:
             artifact.write(path, content)
             return
         artifact.write(path.with_name(NEXT), content)
-        if path.exists():
-            path.replace(path.with_name(BEFORE))  # killed here, there are before.ckpt and next.ckpt
-        path.with_name(NEXT).replace(path)
+        try:
+            if path.exists():
+                path.replace(path.with_name(BEFORE))  # killed here, there are before.ckpt and next.ckpt
+            path.with_name(NEXT).replace(path)
+        except OSError as error:
+            raise CannotWrite(f"{path} could not be written: {error.strerror or error}", "cannot-write") from error
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
         """Raises Refusal for a file that is not what was saved, or was saved on other data."""
@@ -64,35 +67,33 @@ class Files(CheckpointIO):
 
         Raises Refusal if none is sound, or the best one is not.
         """
-        remedy = f"delete {folder} and give the same command again: the run then begins anew, with the same result"
-        for best in folder.glob("best*.ckpt"):
-            self.sound(best, remedy)
-        found = sorted((x for x in folder.glob("*.ckpt") if not x.name.startswith("best")), key=modified, reverse=True)
-        for path in found[:-1]:
-            try:
-                self.sound(path)
-                return path
-            except Refusal as error:
-                if error.code != "damaged":
-                    raise
-                log.warning("%s; going on from the one before it", error)
-        for path in found[-1:]:
-            self.sound(path, remedy)
-            return path
+        damaged = []
+        for path in folder.glob("best*.ckpt"):
+            damaged += self.damage(path)
+        for name in (LAST, NEXT, BEFORE) if not damaged else ():
+            if (folder / name).exists():
+                if not (found := self.damage(folder / name)):
+                    for error in damaged:
+                        log.warning("%s; going on from %s", error, name)
+                    return folder / name
+                damaged += found
+        if damaged:
+            raise Refusal(
+                f"{', and '.join(map(str, damaged))}; delete {folder} and give the same command again: the run then "
+                "begins anew, and ends with the same result",
+                "damaged",
+            )
         return None
 
-    def sound(self, path: Path, remedy: str = "") -> None:
-        """Raises Refusal for a checkpoint that can't be used, with the remedy."""
+    def damage(self, path: Path) -> list[Refusal]:
+        """What is said of a checkpoint that is damaged. Raises Refusal for one of other data."""
         try:
             self.load_checkpoint(path)
         except Refusal as error:
-            if error.code != "damaged" or not remedy:
+            if error.code != "damaged":
                 raise
-            raise Refusal(f"{error}: {remedy}", "damaged") from None
-
-
-def modified(path: Path) -> int:
-    return path.stat().st_mtime_ns
+            return [error]
+        return []
 
 
 def moved(checkpoint: dict[str, Any], folder: Path) -> dict[str, Any]:

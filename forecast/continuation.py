@@ -10,11 +10,12 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from forecast.board.tensorboard import flat
-from forecast.config import completed
+from forecast.config import completed, quoted
 from forecast.error import CannotWrite, Interrupted, Refusal
 
 CONFIG, MANIFEST = "config.yaml", "manifest.json"  # what a run writes first and last
 COMMAND = "# forecast train"
+MOST = 5  # settings that a refusal names
 PLACES = ("run", "folder")  # keys that say where a run lies
 
 
@@ -43,8 +44,10 @@ def continued(
         sides = ({key: x for key, x in side.items() if key not in PLACES} for side in (own, config))
         old, new = (set(flat(side).items()) for side in sides)
         if other := sorted({key.replace("/", ".") for key, _ in old ^ new}):
+            more = f" and {len(other) - MOST} more" if len(other) > MOST else ""
             raise Refusal(
-                f"run={home} was begun with other settings ({', '.join(other)}): leave them out, or begin another run",
+                f"run={home} was begun with other settings ({', '.join(other[:MOST])}{more}): leave out all keys but "
+                "run, or begin another run",
                 "config",
             )
     return own, was, home
@@ -80,5 +83,6 @@ def resumable(run: Path) -> Iterator[None]:
     try:
         yield
     except (CannotWrite, Interrupted) as error:
-        again = f"{error}; to go on: forecast train {shlex.quote(f'run={run}')}"
+        name = quoted(str(run)) if "," in str(run) else run  # else Hydra would take it for several
+        again = f"{error}; to go on: forecast train {shlex.quote(f'run={name}')}"
         raise (Interrupted(again) if isinstance(error, Interrupted) else CannotWrite(again, error.code)) from error

@@ -12,7 +12,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
 from forecast.error import Interrupted
 
@@ -47,11 +47,12 @@ def interruptible() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-class Interruption(lightning.Callback):
-    """Ends training at the next step after a signal with a checkpoint, last.ckpt in its folder; so it does in between.
+class Interruption(Checkpoint):
+    """Ends training at the next step after a signal, with a checkpoint, last.ckpt in its folder.
 
-    In between is every so many `minutes`. Validation ends at its next batch, and is done again as a whole. A second
-    signal is not waited with. Of several processes all end at the same step, whichever was told.
+    One is written after every epoch, too, when the best one has been, and within epochs every so many `minutes`.
+    Validation ends at its next batch, and is done again as a whole. A second signal is not waited with. Of several
+    processes all end at the same step, whichever was told.
     """
 
     def __init__(self, folder: Path, *, minutes: float):
@@ -63,7 +64,9 @@ class Interruption(lightning.Callback):
         self.steps, trainer.fit_loop.epoch_loop.max_steps = trainer.max_steps, -1
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        trainer.fit_loop.epoch_loop.max_steps = self.steps
+        loop = trainer.fit_loop.epoch_loop
+        if trainer.global_step != self.steps or not loop.val_loop.restarted_mid_evaluation:  # that comes first
+            loop.max_steps = self.steps
         for each in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(each, EarlyStopping) and (each.stopped_epoch or each.wait_count >= max(1, each.patience)):
                 trainer.should_stop = True  # it had been decided before the interruption
@@ -96,12 +99,20 @@ class Interruption(lightning.Callback):
         last = batch_idx + 1 == trainer.num_training_batches or trainer.global_step == trainer.max_steps
         if due == NOTHING or last or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        trainer.save_checkpoint(self.path)
-        self.saved = perf_counter()
+        self.save(trainer)
         if due == STOP:
             self.stop(trainer)
 
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Lightning calls what is a Checkpoint last."""
+        self.save(trainer)
+
+    def save(self, trainer: lightning.Trainer) -> None:
+        trainer.save_checkpoint(self.path)
+        self.saved = perf_counter()
+
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        trainer.fit_loop.epoch_loop.max_steps = self.steps
         self.validating = not trainer.sanity_checking
 
     def on_validation_batch_start(
@@ -126,7 +137,7 @@ class Interruption(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
     ) -> None:
         if self.validating and isinstance(exception, Interrupted):
-            trainer.save_checkpoint(self.path)
+            self.save(trainer)
 
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]

@@ -190,11 +190,11 @@ def callbacks(
         limits(wanted["figures"])
         found.append(callback("figures", Figures, wanted, forecast=forecast))
     found.append(callback("checkpoint", ModelCheckpoint, wanted, dirpath=checkpoints))
+    found.append(callback("interruption", Interruption, wanted, folder=checkpoints))
     if wanted["early_stopping"] is not None:
         found.append(callback("early_stopping", EarlyStopping, wanted))
     if config["scheduler"]["name"] == "plateau":
         found.append(Plateau())
-    found.append(callback("interruption", Interruption, wanted, folder=checkpoints))
     if config["trainer"]["enable_progress_bar"]:
         found.append(callback("progress", progress, wanted))
     return found

@@ -1,21 +1,21 @@
 """Runs `forecast` in processes of its own that get a signal at a chosen moment; a test talks to it by lines of JSON.
 
 {"words": ["train", ...], "moment": "step", "number": 3, "signal": 9, "out": "file"} -> how the process ended. Imports
-are done once, each run is a fork.
+are done once, each run is a fork. Besides, `environment` is set, files can't grow beyond `limit` bytes, and of
+TensorBoard's events so many can be written (`events`).
 """
 
 import json
 import os
+import resource
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import lightning
 
-import forecast.board.summary
-import forecast.command.train
-import forecast.run
 from forecast import artifact, checkpoint, training
-from forecast.board import figure, sheet
+from forecast.board import sheet
 from forecast.cli import main
 from forecast.forecaster import Forecaster
 
@@ -62,10 +62,35 @@ def before(owner: object, name: str, dying: Dying, moment: str) -> None:
     setattr(owner, name, instead)
 
 
-def one(words: list[str], moment: str, number: int, signal: int, out: str) -> None:
+def full(after: int) -> None:
+    """The disk is full for TensorBoard's events, after so many of them."""
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    write, left = RecordWriter.write, [after]
+
+    def instead(self, data):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+        write(self, data)
+
+    RecordWriter.write = instead
+
+
+def one(
+    words: list[str],
+    out: str,
+    moment: str = "never",
+    number: int = 1,
+    signal: int = 9,
+    environment: Mapping[str, str] | None = None,
+    limit: int | None = None,
+    events: int | None = None,
+) -> None:
     file = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
     os.dup2(file, 2)
+    sheet.sheets = sheet.singles = lambda *_: {}  # pictures take longer than training; nothing here is about them
     dying, callbacks = Dying(moment, number, signal), training.callbacks
     training.callbacks = lambda *given: [*callbacks(*given), dying]
     before(checkpoint.torch, "save", dying, "packing")
@@ -73,6 +98,14 @@ def one(words: list[str], moment: str, number: int, signal: int, out: str) -> No
     before(Path, "replace", dying, "renaming")
     before(Forecaster, "judge", dying, "judging")
     before(artifact, "save", dying, "saving")
+    os.environ.update(environment or {})
+    if events is not None:
+        full(events)
+    if limit is not None:
+        import signal as signals  # what a size limit sends; without it writing fails
+
+        signals.signal(signals.SIGXFSZ, signals.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     sys.argv = ["forecast", *words]
     code = main()
     sys.stdout.flush()
