@@ -93,10 +93,10 @@ CASES = {
     "accumulated": (*THREE, "trainer.accumulate_grad_batches=2"),
     "seldom validated": ("trainer.max_epochs=4", "trainer.check_val_every_n_epoch=2"),
 }
-MOMENTS = [("step", 1), ("step", 7), ("step", 10), ("validation", 1), ("validation", 5), ("step", 15)]
+MOMENTS = [("step", 1), ("step", 8), ("step", 10), ("validation", 1), ("validation", 5), ("step", 15)]
 EVERY = [(case, *moment) for case in CASES for moment in MOMENTS]
-FEW = [("plain", "step", 1), ("plain", "step", 7), ("plain", "step", 15), ("ema", "validation", 5)]
-FEW += [("plateau", "step", 7), ("early stopping", "step", 10), ("steps", "step", 15), ("accumulated", "step", 7)]
+FEW = [("plain", "step", 1), ("plain", "step", 8), ("plain", "step", 15), ("ema", "validation", 5)]
+FEW += [("plateau", "step", 8), ("early stopping", "step", 10), ("steps", "step", 15), ("accumulated", "step", 8)]
 WHOLE = {}
 
 
