@@ -53,14 +53,17 @@ def logged(path: Path) -> Iterator[None]:
     """Keeps what forecast logs meanwhile in a file as well, which no other process may do at the same time."""
     try:
         handler = logging.FileHandler(path)
-        assert handler.stream is not None
-        fcntl.flock(handler.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise Refusal(f"{path.parent}: another process is at work on this run", "busy") from error
     except OSError as error:
         raise CannotWrite(f"{path} could not be written: {error.strerror or error}", "cannot-write") from error
     logging.getLogger("forecast").addHandler(handler)
     try:
+        assert handler.stream is not None
+        try:
+            fcntl.flock(handler.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Refusal(f"{path.parent}: another process is at work on this run", "busy") from error
+        except OSError:  # a file system without locks
+            pass
         yield
     finally:
         logging.getLogger("forecast").removeHandler(handler)
