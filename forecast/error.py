@@ -4,6 +4,7 @@ Refusal (exit code 2)      bad input or configuration; nothing was written
 Diverged (exit code 3)     the loss became NaN or infinite
 CannotWrite (exit code 4)  a result could not be saved; what was there before is intact
 Differs (exit code 5)      what was made again is not what it was
+Pruned (exit code 6)       a trial of a sweep was stopped early, as others do better
 """
 
 import difflib
@@ -45,6 +46,12 @@ class Differs(ForecastError):
     """Something that was made again is not what it was before."""
 
     exit = 5
+
+
+class Pruned(ForecastError):
+    """A trial of a sweep that does worse than others did was stopped early."""
+
+    exit = 6
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -17,12 +17,13 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Progress
 from torch import nn
 
 from forecast.board.progress import progress
-from forecast.board.tensorboard import logger
+from forecast.board.tensorboard import flat, logger
 from forecast.board.watch import Figures
 from forecast.error import Refusal
 from forecast.model.base import Emphasis, matrices
 from forecast.schedule import AVERAGES, ENDING, FROM_0, SCHEDULES, Averaging, Plateau
 from forecast.setting import built, fits, verify, whole
+from forecast.sweep import pruning
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")  # a true half would round the scaler's numbers
 LOGGERS: dict[Any, Callable[[Path], Any]] = {"tensorboard": logger, "none": lambda folder: False}
@@ -156,7 +157,7 @@ def trainer(
 ) -> lightning.Trainer:
     """A fresh Trainer with its callbacks; TensorBoard if there is a run folder, with figures of what is `forecast`."""
     settings, average = dict(config["trainer"]), config["callbacks"]["averaging"]
-    found = callbacks(config, checkpoints, forecast)
+    found = [*callbacks(config, checkpoints, forecast), *pruning.callbacks(folder, flat(config))]
     settings["enable_progress_bar"] = any(isinstance(each, ProgressBar) for each in found)
     settings |= {"callbacks": found, "logger": False if folder is None else LOGGERS[config["logger"]["name"]](folder)}
     made = built("trainer", lightning.Trainer, **settings, default_root_dir=checkpoints)
