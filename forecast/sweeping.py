@@ -106,14 +106,14 @@ def refused(sweep: Path, known: list[Job]) -> None:
 def draw(sweep: Path, table: pd.DataFrame, keys: list[str], objectives: tuple[str, ...]) -> None:
     """history.png, importance.png where jobs differ, front.png of two objectives."""
     from forecast import artifact
-    from forecast.board import figure, search  # after the jobs: matplotlib
+    from forecast.board import figure, trials  # after the jobs: matplotlib
 
     score, title = score_of(table), f"{sweep.name}: {len(table)} jobs"
-    found = {"history": partial(search.history, table=table, score=score)}
+    found = {"history": partial(trials.history, table=table, score=score)}
     if keys and table[score].nunique() > 1:
-        found["importance"] = partial(search.importance, shares=importance(table, keys, score), score=score)
+        found["importance"] = partial(trials.importance, shares=importance(table, keys, score), score=score)
     if len(objectives) > 1:
         first, other = [score if x == "score" else x for x in objectives[:2]]
-        found["front"] = partial(search.front, table=table, score=first, other=other)
+        found["front"] = partial(trials.front, table=table, score=first, other=other)
     for name, each in found.items():
         artifact.write(sweep / f"{name}.png", figure.png(figure.alone(each, title, SIZE)))

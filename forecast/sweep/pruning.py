@@ -38,7 +38,8 @@ class Pruning(lightning.Callback):
         loss = float(trainer.callback_metrics[WATCHED])
         if trainer.sanity_checking or not math.isfinite(loss):
             return
-        if not trainer.strategy.broadcast(self.told(loss, trainer.current_epoch)):
+        stop = trainer.strategy.broadcast(self.told(loss, trainer.current_epoch))
+        if not stop or trainer.current_epoch + 1 == trainer.max_epochs:  # after the last epoch nothing is saved by it
             return
         if trainer.logger is not None:
             trainer.logger.log_hyperparams(
@@ -47,8 +48,8 @@ class Pruning(lightning.Callback):
         raise Pruned(f"epoch {trainer.current_epoch}: {WATCHED}={loss:.4g} is worse than that of others", "pruned")
 
     def told(self, loss: float, epoch: int) -> bool:
-        """Reports a loss, and asks whether to stop; of several processes the first does."""
+        """Reports a loss, and asks whether to stop, as the first trials never do; of several processes one asks."""
         if self.trial is None:
             return False
         self.trial.report(loss, epoch)
-        return self.trial.should_prune()
+        return self.number >= self.pruner["startup"] and self.trial.should_prune()

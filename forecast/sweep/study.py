@@ -47,7 +47,8 @@ def opened(sweep: Path, sampler: Any = None, pruner: Any = None, objectives: int
 def sampler(name: str, seed: int) -> Any:
     """Optuna's sampler of that name: RandomSampler is random."""
     optuna = library()
-    classes = {x.removesuffix("Sampler").lower(): getattr(optuna.samplers, x) for x in optuna.samplers.__all__}
+    names = [x for x in optuna.samplers.__all__ if x.endswith("Sampler")]
+    classes = {x.removesuffix("Sampler").lower(): getattr(optuna.samplers, x) for x in names}
     known = {key: made for key, made in classes.items() if key not in NEEDS_OPTIMIZE and seeded(made)}
     if name not in known:
         raise Refusal(
@@ -63,8 +64,6 @@ def sampler(name: str, seed: int) -> Any:
 
 def seeded(made: Any) -> bool:
     """Whether a class needs no more than a seed."""
-    if not inspect.isclass(made):
-        return False
     parameters = inspect.signature(made).parameters.values()
     return "seed" in {x.name for x in parameters} and not any(
         x.default is x.empty and x.kind in (x.POSITIONAL_OR_KEYWORD, x.KEYWORD_ONLY) for x in parameters
@@ -81,8 +80,8 @@ def pruner(settings: Mapping[str, Any] | None) -> Any:
     if settings is None:
         return optuna.pruners.NopPruner()
     if settings["name"] == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=settings["startup"])
-    return optuna.pruners.HyperbandPruner(max_resource=settings["epochs"], bootstrap_count=settings["startup"])
+        return optuna.pruners.MedianPruner(n_startup_trials=1)
+    return optuna.pruners.HyperbandPruner(max_resource=settings["epochs"])
 
 
 def early(name: str | None, startup: int, epochs: Any) -> dict[str, Any] | None:
