@@ -21,7 +21,7 @@ def register() -> None:
     """
     package, name = PLUGINS.split(".")
     try:
-        found = __import__(package)
+        import hydra_plugins as found  # type: ignore[import-not-found]
     except ImportError:
         found = sys.modules[package] = ModuleType(package)
         found.__path__ = []

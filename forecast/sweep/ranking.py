@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from forecast import terminal
-from forecast.sweep.job import Job, jobs
+from forecast.sweep.job import OVER, Job, jobs
 
 STATES = ("done", "pruned", "failed", "running")
 COLUMNS = ("mae", "skill", "seconds", "state", "reason")
@@ -86,5 +86,7 @@ def ranking(table: pd.DataFrame, keys: list[str]) -> str:
     shown = pd.concat([done[["job"]], told, after.dropna(axis=1, how="all")], axis=1)
     text = shown.map(lambda x: f"{x:.4g}" if isinstance(x, float) else str(x))
     lines = [terminal.table([list(map(str, shown)), *text.to_numpy().tolist()])] if len(done) else []
-    rest = table[table["state"] != "done"]
-    return "\n".join([*lines, *(f"job {x.job} {x.state}: {x.reason}" for x in rest.itertuples())])
+    pruned = ", ".join(table.loc[table["state"] == "pruned", "job"])
+    lines += [f"stopped early as others did better: {pruned}"] if pruned else []
+    failed = table[~table["state"].isin(OVER)]
+    return "\n".join([*lines, *(f"job {x.job} {x.state}: {x.reason}" for x in failed.itertuples())])

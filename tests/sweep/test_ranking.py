@@ -64,7 +64,7 @@ def test_what_came_to_nothing_stands_below_with_its_reason(sweep):
     assert table["job"].tolist() == ["8", "1", "3", "0", "2", "7", "5", "4", "6"]
     assert table["state"].tolist() == ["done"] * 6 + ["pruned", "failed", "running"]
     lines = ranking(table, swept(sweep)).split("\n")
-    assert lines[-3:-1] == ["job 5 pruned: epoch 3", "job 4 failed: the loss is nan"]
+    assert lines[-3:-1] == ["stopped early as others did better: 5", "job 4 failed: the loss is nan"]
 
 
 def test_a_sweep_of_which_nothing_is_done_is_listed(tmp_path):

@@ -278,7 +278,7 @@ def test_a_search_with_pruning_in_processes_of_their_own(forecast, csv):
     assert code == 0, err
     table = pd.read_csv("mine/sweep.csv")
     assert len(table) == 10 and set(table["state"]) == {"done", "pruned"}
-    assert "is worse than that of others" in out
+    assert "stopped early as others did better" in out
     for job in jobs(Path("mine")):
         events = EventAccumulator(str(job.folder / "tensorboard")).Reload()
         assert "hparams" in events.Tags().get("plugins", ["hparams"]) and events.PluginTagToContent("hparams")
