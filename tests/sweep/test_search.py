@@ -272,12 +272,12 @@ def test_a_search_with_pruning_in_processes_of_their_own(forecast, csv):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     space = ["optimizer.lr=tag(log,interval(1e-9,1e-1))", "backbone.hidden_size=choice(4,8)"]
-    options = ["sweep=optuna", "sweep.trials=10", "sweep.pruner=median", "sweep.startup=2", "sweep.jobs=2"]
-    words = [*QUICK, "context=48", "horizon=12", "trainer.max_epochs=6", "callbacks.early_stopping=null"]
+    options = ["sweep=optuna", "sweep.trials=8", "sweep.pruner=median", "sweep.startup=2", "sweep.jobs=2"]
+    words = [*QUICK, "context=48", "horizon=12", "trainer.max_epochs=4", "callbacks.early_stopping=null"]
     code, out, err = forecast("train", "-m", f"data.path={csv}", *words[1:], *options, "sweep.folder=mine", *space)
     assert code == 0, err
     table = pd.read_csv("mine/sweep.csv")
-    assert len(table) == 10 and set(table["state"]) == {"done", "pruned"}
+    assert len(table) == 8 and set(table["state"]) == {"done", "pruned"}
     assert "stopped early as others did better" in out
     for job in jobs(Path("mine")):
         events = EventAccumulator(str(job.folder / "tensorboard")).Reload()
