@@ -81,9 +81,12 @@ def explained(command: str) -> str:
         usual = CONF / group / f"{'csv' if group == 'data' else default}.yaml"
         body = usual.read_text().rstrip().split("\n") if usual.is_file() else []
         lines += [f"  {group}.{line}" if line[:1].isalpha() else f"  {line}" for line in body if ": {}" not in line]
-    lines += (
-        ["", "-m, --multirun    a sweep over comma-separated values: backbone=rnn,lstm seed=1,2,3"] if groups else []
-    )
+    if groups:
+        lines += ["", "-m, --multirun    a sweep over comma-separated values: backbone=rnn,lstm seed=1,2,3"]
+        for path in sorted((CONF / "sweep").glob("*.yaml")):
+            settings = path.read_text().rstrip().split("\nsweep:\n")[1].split("\n")
+            lines += ["", f"sweep={path.stem}", *(f"  sweep.{line.strip()}" for line in settings)]
+        lines += [""]
     lines += ["--cfg job         print the composed configuration and stop"]
     lines += ["--config-dir DIR  a folder with configurations of your own"]
     return "\n".join(lines)

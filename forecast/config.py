@@ -148,4 +148,5 @@ def keys(command: str) -> list[str]:
             return []
         return [x for key, value in node.items() for x in (f"{prefix}{key}", *walk(value, f"{prefix}{key}."))]
 
-    return walk(composed(command), "")
+    sweeps = [plain(OmegaConf.load(path)) for path in (CONF / "sweep").glob("*.yaml")]  # only -m takes them in
+    return walk(composed(command), "") + [x for each in sweeps for x in walk({"sweep": each["sweep"]}, "")]

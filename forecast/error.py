@@ -5,6 +5,7 @@ Diverged (exit code 3)     the loss became NaN or infinite
 CannotWrite (exit code 4)  a result could not be saved; what was there before is intact
 Differs (exit code 5)      what was made again is not what it was
 Interrupted (exit code 75) a signal ended the run, which can go on
+Pruned (exit code 6)       a trial of a sweep was stopped early, as others do better
 """
 
 import difflib
@@ -52,6 +53,12 @@ class Interrupted(KeyboardInterrupt):
     """A signal ended the run; it can go on from its last checkpoint. As any interruption, it is no Exception."""
 
     exit = 75
+
+
+class Pruned(ForecastError):
+    """A trial of a sweep that does worse than others did was stopped early."""
+
+    exit = 6
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -1,15 +1,16 @@
 """Runs a command under Hydra: what the user typed -> a composed configuration -> an exit code.
 
-0 done   2 bad input or configuration   3 diverged   4 cannot write   5 differs   75 interrupted   1 a fault of ours
+0 done   2 bad input or configuration   3 diverged   4 cannot write   5 differs   6 pruned   75 interrupted
+1 a fault of ours, or of a job that died
 """
 
 import logging
 import os
 import sys
 import warnings
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
-from shutil import rmtree
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,13 +18,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from forecast import config
+from forecast import config, sweeping
 from forecast.allocator import tune_allocator
 from forecast.error import ForecastError, Refusal
-from forecast.sweep.folder import claim, release, stamp
-from forecast.sweep.ranking import ranking
+from forecast.sweep import plugins
+from forecast.sweep.job import INTERRUPTED, own, told
 
-INTERRUPTED = 75
 BARE = {
     "fetch": "name",
     "init": "path",
@@ -43,29 +43,32 @@ def run(command: str, rest: list[str]) -> int:
         logging.getLogger(name).setLevel(logging.ERROR)  # Lightning's advertisements and restatements of its arguments
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning 2.6.6 on torch 2.13
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback of its own and exits with 1
-    many = bool({"-m", "--multirun"} & set(rest))
-    sweep = claim(Path("outputs") / "sweep" / stamp()) if many else None
-    started, refused, failed, script = False, list[ForecastError](), dict[str, str](), sys.argv
+    started, refused, sweep, script, mine = False, list[ForecastError](), None, sys.argv, own()
 
     def job(composed: DictConfig) -> float | None:
         nonlocal started
         started = True
-        folder = Path(HydraConfig.get().runtime.output_dir) if many else None
+        folder = mine if sweep is None else Path(HydraConfig.get().runtime.output_dir)
         if composed.get("allocator"):
             tune_allocator()
         try:
-            return import_module(f"forecast.command.{command}").main(config.plain(composed), folder)
+            with told(folder):
+                return import_module(f"forecast.command.{command}").main(config.plain(composed), folder)
         except ForecastError as error:
-            refused.append(error)
             if sweep is not None:
-                failed[str(HydraConfig.get().job.num)] = str(error)
-                raise  # the sweeper lets the other jobs run and raises it again
-            # alone it is not raised, so that Hydra does not comment on it
+                raise
+            refused.append(error)  # alone it is not raised, so that Hydra does not comment on it
             return None
 
     try:
-        sys.argv = [f"forecast {command}", *arguments(command, rest, sweep)]  # argparse shows the first
-        hydra.main(config_path=str(config.CONF), config_name=command, version_base="1.3")(job)()
+        with ExitStack() as stack:
+            rest = arguments(command, rest)
+            if sweeping.wanted(rest):
+                plugins.register()
+                sweep = stack.enter_context(sweeping.begun(rest))
+                rest = sweeping.overrides(rest, sweep)
+            sys.argv = [f"forecast {command}", *rest]  # argparse shows the first
+            hydra.main(config_path=str(config.CONF), config_name=command, version_base="1.3")(job)()
         if refused:
             raise refused[0]
         return 0
@@ -86,17 +89,11 @@ def run(command: str, rest: list[str]) -> int:
     finally:
         sys.argv = script
         ours.removeHandler(shown)
-        if sweep is not None:
-            conclude(sweep, failed)
 
 
-def arguments(command: str, rest: list[str], sweep: Path | None) -> list[str]:
-    """What Hydra is given: overrides that its grammar takes, `score a.csv b.csv` by its key, and the sweep's folder."""
-    rest = config.complete(command, keyed(command, rest))
-    if sweep is not None:
-        first = next((i for i, x in enumerate(rest) if "=" in x and not x.startswith("-")), len(rest))
-        rest.insert(first, f"hydra.sweep.dir={config.quoted(str(sweep))}")
-    return rest
+def arguments(command: str, rest: list[str]) -> list[str]:
+    """What Hydra is given: overrides that its grammar takes, `score a.csv b.csv` by its key."""
+    return config.complete(command, keyed(command, rest))
 
 
 def keyed(command: str, rest: list[str]) -> list[str]:
@@ -110,14 +107,3 @@ def keyed(command: str, rest: list[str]) -> list[str]:
         raise Refusal(f"forecast {command} takes one {key} at a time, not {' and '.join(bare)}", "config")
     typed = f"{key}={config.written(bare) if key in SEVERAL else bare[0]}"
     return [typed if x == bare[0] else x for x in rest if x not in bare[1:]]
-
-
-def conclude(sweep: Path, failed: dict[str, str]) -> None:
-    """Prints how the jobs of a sweep compare, and why some failed; if none got as far as a run, nothing stays."""
-    for number, reason in failed.items():
-        print(f"job {number} failed: {reason}", file=sys.stderr)
-    if any(path.is_dir() for path in sweep.iterdir()):
-        print(ranking(sweep))
-    else:
-        rmtree(sweep)
-        release(sweep.parent)

@@ -17,13 +17,14 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Progress
 from torch import nn
 
 from forecast.board.progress import progress
-from forecast.board.tensorboard import logger
+from forecast.board.tensorboard import flat, logger
 from forecast.board.watch import Figures
 from forecast.error import Refusal
 from forecast.interruption import Interruption
 from forecast.model.base import Emphasis, matrices
 from forecast.schedule import AVERAGES, ENDING, FROM_0, SCHEDULES, Averaging, Plateau
 from forecast.setting import built, fits, verify, whole
+from forecast.sweep import pruning
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")  # a true half would round the scaler's numbers
 LOGGERS: dict[Any, Callable[[Path, int | None], Any]] = {"tensorboard": logger, "none": lambda folder, since: False}
@@ -161,7 +162,8 @@ def trainer(
     Of a run that goes on after a step, what was logged `since` is hidden: it is logged again.
     """
     settings, average = dict(config["trainer"]), config["callbacks"]["averaging"]
-    found, board = callbacks(config, checkpoints, forecast), LOGGERS[config["logger"]["name"]]
+    found = [*callbacks(config, checkpoints, forecast), *pruning.callbacks(folder, flat(config))]
+    board = LOGGERS[config["logger"]["name"]]
     settings["enable_progress_bar"] = any(isinstance(each, ProgressBar) for each in found)
     settings |= {"callbacks": found, "logger": False if folder is None else board(folder, since)}
     made = built("trainer", lightning.Trainer, **settings, default_root_dir=checkpoints)

@@ -10,6 +10,8 @@ from shutil import rmtree
 
 from forecast.error import CannotWrite, Refusal
 
+LOCK = ".lock"
+
 
 def stamp() -> str:
     return datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
@@ -38,14 +40,32 @@ def claim(folder: Path) -> Path:
 
 @contextmanager
 def claimed(folder: Path, given: Path | None = None) -> Iterator[Path]:
-    """A folder of this run's own (`given`: the one that a sweep made for it), gone again if the run is refused."""
-    own = claim(folder) if given is None else given
+    """A folder of this run's own, gone again if the run is refused; or `given`, the one that a sweep made for it."""
+    if given is not None:
+        yield given
+        return
+    own = claim(folder)
     try:
         yield own
     except Refusal:
         rmtree(own, ignore_errors=True)
         release(own.parent)
         raise
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[Path]:
+    """A folder of which one process at a time is in charge; whatever ends that process gives it up.
+
+    Raises Refusal if another one has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Refusal(f"{folder}: another sweep is at work there", "in-use") from error
+        yield folder
 
 
 @contextmanager

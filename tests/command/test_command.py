@@ -120,25 +120,32 @@ def test_a_backtest_repeats_the_scores_of_its_run(forecast, csv):
     pd.testing.assert_frame_equal(pd.read_csv(again), pd.read_csv(run / "scores.csv"), check_exact=True)
 
 
-def test_a_sweep_ranks_its_jobs(forecast, csv):
-    code, out, _ = forecast("train", "-m", f"data.path={csv}", *SMALL, "backbone=rnn,gru", "seed=1,2")
+def test_a_sweep_ranks_its_jobs_and_leaves_its_best_as_an_experiment(forecast, csv):
+    settings = (f"data.path={csv}", *SMALL, "logger=none")
+    code, out, _ = forecast("train", "-m", *settings, "hydra/launcher=basic", "backbone=rnn,gru")
     assert code == 0
-    ranked = pd.read_csv(next(Path("outputs/sweep").glob("*/ranking.csv")))
-    assert sorted(zip(ranked["backbone"], ranked["seed"], strict=True)) == [
-        ("gru", 1),
-        ("gru", 2),
-        ("rnn", 1),
-        ("rnn", 2),
-    ]
+    (sweep,) = Path("outputs/sweep").iterdir()
+    ranked = pd.read_csv(sweep / "sweep.csv")
+    assert set(ranked["backbone"]) == {"gru", "rnn"} and len(ranked) == 2
     assert ranked["val/mae"].is_monotonic_increasing
-    assert out.strip().split("\n")[-1].startswith("sweep: ")
+    assert out.strip().split("\n")[-1] == f"sweep: {sweep}"
     assert {str(path) for path in Path().iterdir()} == {"my.csv", "outputs"}
+    assert {path.name for path in sweep.glob("*.png")} == {"history.png", "importance.png"}
+    best = yaml.safe_load((sweep / str(ranked["job"][0]) / "config.yaml").read_text())
+    code, out, _ = forecast("train", f"--config-dir={sweep}", "experiment=best", "--cfg", "job")
+    assert code == 0 and yaml.safe_load(out) == best
 
 
 def test_a_failed_job_is_listed_and_the_others_go_on(forecast, csv):
-    code, _out, _ = forecast("train", "-m", f"data.path={csv}", *SMALL, "data.scaler=wrong,none")
-    assert code == 2
-    assert len(pd.read_csv(next(Path("outputs/sweep").glob("*/ranking.csv")))) == 1
+    """Each in a process of its own: one is refused, the other one trains, and comes out as it would alone."""
+    settings = (f"data.path={csv}", *SMALL, "logger=none")
+    code, out, err = forecast("train", "-m", *settings, "sweep.folder=mine", "sweep.jobs=2", "data.scaler=wrong,none")
+    assert code == 2 and "1 of 2 jobs failed" in err and "job 0 failed: data.scaler=wrong: expected" in out
+    table = pd.read_csv("mine/sweep.csv")
+    assert table["state"].tolist() == ["done", "failed"] and "standard" in table["reason"][1]
+    alone = last(forecast("train", *settings, "data.scaler=none")[1])
+    assert table["val/mae"][0] == json.loads((alone / "manifest.json").read_text())["score"]["value"]
+    assert "epoch 1: train/loss" in Path("mine/1/output.log").read_text()
 
 
 def test_two_runs_never_share_a_folder(forecast, csv):
