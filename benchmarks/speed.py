@@ -126,8 +126,8 @@ def ours(path: Path) -> dict[str, float]:
 
     made = training.trainer
 
-    def clocked(*given):
-        trainer = made(*given)
+    def clocked(*given, **named):
+        trainer = made(*given, **named)
         trainer.callbacks.append(Clock())
         return trainer
 
