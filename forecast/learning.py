@@ -122,9 +122,9 @@ def trained(
         if weights is not None:
             begin(model, weights)
         newest = files.newest(kept) if resume else None
-        since = None if newest is None else files.load_checkpoint(newest)["global_step"]
+        since = 0 if newest is None else files.load_checkpoint(newest)["global_step"]
         drawn = None if watched is None else partial(watched, model)
-        trainer = training.trainer(settings, kept, folder, drawn, since)
+        trainer = training.trainer(settings, kept, folder, drawn, since if resume else None)
         trainer.strategy.checkpoint_io = files
         fit(trainer, model, module, newest)
         checkpoint = trainer.checkpoint_callback

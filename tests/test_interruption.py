@@ -334,6 +334,20 @@ def test_tensorboard_shows_each_point_once(processes, moment, number, by):
     assert found == expected and len(expected["train/loss"]) == len(expected["val/loss"]) == 3
 
 
+@pytest.mark.slow
+def test_points_that_are_logged_again_are_shown_once(processes):
+    """Validation has been logged when its checkpoint can't be written, so it is there twice."""
+    if not (processes.home / "shown").exists():
+        assert processes(*PLAIN, "folder=shown")[0] == 0
+    assert processes(*PLAIN, "folder=twice", limit=30_000)[0] == 4
+    assert processes("train", "run=twice")[0] == 0
+    everything = EventAccumulator(
+        str(processes.home / "twice" / "tensorboard"), {"scalars": 0}, purge_orphaned_data=False
+    ).Reload()
+    assert len(everything.Scalars("val/loss")) == 4
+    assert scalars(processes.home / "twice") == scalars(processes.home / "shown")
+
+
 # --- what can't be written ---
 
 
