@@ -360,6 +360,7 @@ def test_a_full_disk_is_an_error_and_the_run_goes_on_once_there_is_room(processe
     assert results(processes.home / "full") == uninterrupted
 
 
+@pytest.mark.slow
 def test_events_that_can_not_be_written_end_a_run(processes):
     code, said = processes(*PLAIN, "folder=no events", events=14)
     assert code == 4 and "No space left on device" in said and "to go on: forecast train" in said
@@ -489,6 +490,7 @@ def test_a_run_may_have_moved(processes, stopped, uninterrupted):
     assert results(run) == uninterrupted
 
 
+@pytest.mark.slow
 def test_a_forecaster_goes_on_in_python(tmp_path):
     """Without `resume` it begins anew in the same folder."""
     frame = panel(series=1, rows=420, freq="h", seed=1)
