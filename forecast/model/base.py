@@ -201,7 +201,7 @@ class Model(lightning.LightningModule):
 
     def diverged(self, what: str, cutoffs: Tensor | None = None) -> Diverged:
         """The error that training ends with, which names windows by the panel's rows seen last."""
-        on = "" if cutoffs is None else f", on {self.trainer.datamodule.named(cutoffs)}"  # type: ignore[attr-defined]
+        on = "" if cutoffs is None or self._trainer is None else f", on {self.trainer.datamodule.named(cutoffs)}"  # type: ignore[attr-defined]
         where = f"in epoch {self.current_epoch + 1}, after step {self.global_step}"
         return Diverged(f"the {what} {where}{on}: lower optimizer.lr, or set trainer.gradient_clip_val", "diverged")
 
