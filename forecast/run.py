@@ -6,7 +6,6 @@
 import logging
 import os
 import sys
-import warnings
 from importlib import import_module
 from pathlib import Path
 from shutil import rmtree
@@ -22,6 +21,7 @@ from forecast.allocator import tune_allocator
 from forecast.error import ForecastError, Refusal
 from forecast.sweep.folder import claim, release, stamp
 from forecast.sweep.ranking import ranking
+from forecast.terminal import hush
 
 INTERRUPTED = 75
 BARE = {
@@ -39,9 +39,7 @@ def run(command: str, rest: list[str]) -> int:
     ours = logging.getLogger("forecast")
     ours.setLevel(logging.INFO)
     ours.addHandler(shown := logging.StreamHandler(sys.stderr))
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # Lightning's advertisements and restatements of its arguments
-    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning 2.6.6 on torch 2.13
+    hush()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback of its own and exits with 1
     many = bool({"-m", "--multirun"} & set(rest))
     sweep = claim(Path("outputs") / "sweep" / stamp()) if many else None
