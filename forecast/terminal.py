@@ -8,7 +8,12 @@ from collections.abc import Sequence
 
 def hush() -> None:
     """Keeps Lightning's advertisements and restatements of its arguments off the terminal."""
-    for name in ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.distributed"):
+    for name in (
+        "pytorch.utilities.rank_zero",
+        "pytorch.trainer.connectors.checkpoint_connector",
+        "fabric.utilities.rank_zero",
+        "fabric.utilities.distributed",
+    ):
         logging.getLogger(f"lightning.{name}").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning 2.6.6 on torch 2.13
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # what is logged is the same on all ranks
