@@ -12,7 +12,7 @@ import torch
 from narwhals.stable.v2 import Implementation
 from sklearn.base import BaseEstimator
 
-from forecast import build, config, recipe, scenario
+from forecast import build, config, device, recipe, scenario
 from forecast import fallback as standin
 from forecast.data import grid as grids
 from forecast.data import panel as panels
@@ -133,6 +133,7 @@ class Forecaster(BaseEstimator):
         """
         settings = self.settings(found=frame is None)
         build.check(settings)
+        device.able(settings)
         kind, frame = kind_of(frame), as_pandas(frame)
         folder = None if folder is None else Path(folder)
         grid, borders = laid(settings, opened(settings["data"], frame))

@@ -12,13 +12,14 @@ from time import perf_counter
 from typing import Any
 
 import lightning
+import numpy as np
 import pandas as pd
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from forecast import artifact, build, training
+from forecast import artifact, build, device, ranks, training
 from forecast.alone import alone
 from forecast.checkpoint import Files
 from forecast.contract import Scaling, Shape
@@ -61,8 +62,9 @@ def learn(
     """Trains on the first part and keeps the weights of the best loss on the second.
 
     Training begins with `weights`, else anew; `folder` keeps checkpoints and events, from the newest of which it goes
-    on if it is to `resume`; `digest` names the data. Raises Refusal before any training if the configuration can't be
-    used, Diverged if the loss stops being finite, CannotWrite if the folder can't be written.
+    on if it is to `resume`; `digest` names the data. Several devices are trained on by as many processes, which end
+    with training. Raises Refusal before any training if the configuration can't be used, Diverged if the loss stops
+    being finite, CannotWrite if the folder can't be written, ForecastError if a process was killed.
     """
     started = perf_counter()
     module = datamodule(settings, panel, borders)
@@ -70,20 +72,18 @@ def learn(
         SeriesDataModule.cut(panel, origin_window(settings, panel.layout.clock, statistics.season), borders, "test")
     calibrate = build.calibration(settings["calibrate"], build.part("head", settings["head"]))
     judging = None if calibrate is None else calibrating(settings, panel, borders, statistics.season)
-
-    def of(model: Model) -> Fitted:
-        return Fitted(dict(settings), panel.layout, statistics, borders, model, {}, panel)
-
-    def watched(model: Model, count: int) -> pd.DataFrame:
-        return of(model).forecast(module.windows["val"].recent(count))
-
-    shape = shape_of(panel, statistics, settings)
-    files = Files(digest)
-    model, trainer = trained(settings, shape, statistics.scaling, module, files, folder, weights, watched, resume)
+    count, given = device.processes(device.able(settings)), (digest, folder, weights, resume)
+    if count:
+        learnt, epochs, steps = ranks.spread(count, share, settings, panel, statistics, borders, *given)
+        arrays = {name: torch.from_numpy(x) for name, x in learnt.items()}
+        model = build.restored(settings, shape_of(panel, statistics, settings), statistics.scaling, arrays)
+    else:
+        model, trainer = alike(settings, panel, statistics, borders, module, *given)
+        epochs, steps = trainer.current_epoch, trainer.global_step
     record = {
         **model.validated(module.windows["val"].batches(AT_ONCE)),
-        "epochs": trainer.current_epoch,
-        "steps": trainer.global_step,
+        "epochs": epochs,
+        "steps": steps,
         "parameters": sum(x.numel() for x in model.parameters()),
         "seconds": perf_counter() - started,
         "data": {
@@ -95,10 +95,41 @@ def learn(
         },
         "made": artifact.environment(),
     }
-    fitted = replace(of(model), record=record)
+    fitted = Fitted(dict(settings), panel.layout, statistics, borders, model, record, panel)
     if calibrate is None or judging is None:
         return fitted
     return replace(fitted, calibration=calibrate(fitted.forecast(judging), divisors(panel, statistics)[0]))
+
+
+def share(
+    settings: Mapping[str, Any], panel: Panel, statistics: Statistics, borders: Borders, *given: Any
+) -> tuple[dict[str, np.ndarray], int, int]:
+    """What each of several processes does of learning: trains, and gives back the weights, epochs and steps."""
+    logging.getLogger("forecast.data").setLevel(logging.WARNING)  # which windows there are has been said
+    module = datamodule(settings, panel, borders)
+    model, trainer = alike(settings, panel, statistics, borders, module, *given)
+    return model.arrays, trainer.current_epoch, trainer.global_step
+
+
+def alike(
+    settings: Mapping[str, Any],
+    panel: Panel,
+    statistics: Statistics,
+    borders: Borders,
+    module: SeriesDataModule,
+    digest: str,
+    folder: Path | None,
+    weights: Mapping[str, Tensor] | None,
+    resume: bool,
+) -> tuple[Model, lightning.Trainer]:
+    """A model trained on windows of a panel, and its trainer; the same in each process that trains it."""
+
+    def watched(model: Model, count: int) -> pd.DataFrame:
+        fitted = Fitted(dict(settings), panel.layout, statistics, borders, model, {}, panel)
+        return fitted.forecast(module.windows["val"].recent(count))
+
+    shape = shape_of(panel, statistics, settings)
+    return trained(settings, shape, statistics.scaling, module, Files(digest), folder, weights, watched, resume)
 
 
 def trained(
@@ -126,13 +157,17 @@ def trained(
         drawn = None if watched is None else partial(watched, model)
         trainer = training.trainer(settings, kept, folder, drawn, since if resume else None)
         trainer.strategy.checkpoint_io = files
-        fit(trainer, model, module, newest)
-        checkpoint = trainer.checkpoint_callback
+        place = trainer.strategy.root_device
+        with device.float32(settings["tf32"], place), device.compiled(model, settings["compile"]):
+            fit(trainer, model, module, newest)
+        checkpoint, best = trainer.checkpoint_callback, {}
         assert isinstance(checkpoint, ModelCheckpoint)
         try:
-            model.load_state_dict(files.load_checkpoint(checkpoint.best_model_path)["state_dict"])
+            if trainer.is_global_zero:  # of several processes the first reads what it wrote
+                best = files.load_checkpoint(checkpoint.best_model_path)["state_dict"]
         except Refusal as error:  # a refused run would vanish, and this one has trained
             raise CannotWrite(f"what was written can't be read: {error}", "cannot-write") from error
+        model.load_state_dict(trainer.strategy.broadcast(best))
     return model, trainer
 
 

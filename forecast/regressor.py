@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from forecast import build, config
+from forecast import build, config, device
 from forecast.checkpoint import Files
 from forecast.contract import Scaling, Shape, Window
 from forecast.data import scaler
@@ -75,6 +75,8 @@ class WindowedRegressor(RegressorMixin, BaseEstimator):
         words = ("data=csv", *(config.override(*each) for each in given.items()), *self.overrides)
         found = {**deepcopy(composed(words)), "context": context, "horizon": horizon}
         build.check(found)
+        if device.processes(device.able(found)):
+            raise Refusal("a regressor trains in one process: use trainer.devices=1, trainer.strategy=auto", "config")
         if found["gap"] or found["calibrate"]["name"] != "none":
             raise Refusal("gap and calibrate are for series with stamps: use a Forecaster", "config")
         if found["data"]["scaler"] not in AFFINE:

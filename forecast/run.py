@@ -7,7 +7,6 @@
 import logging
 import os
 import sys
-import warnings
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +22,7 @@ from forecast.allocator import tune_allocator
 from forecast.error import ForecastError, Refusal
 from forecast.sweep import plugins
 from forecast.sweep.job import INTERRUPTED, own, told
+from forecast.terminal import hush
 
 BARE = {
     "fetch": "name",
@@ -39,9 +39,7 @@ def run(command: str, rest: list[str]) -> int:
     ours = logging.getLogger("forecast")
     ours.setLevel(logging.INFO)
     ours.addHandler(shown := logging.StreamHandler(sys.stderr))
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # Lightning's advertisements and restatements of its arguments
-    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning 2.6.6 on torch 2.13
+    hush()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback of its own and exits with 1
     started, refused, sweep, script, mine = False, list[ForecastError](), None, sys.argv, own()
 

@@ -1,7 +1,22 @@
-"""Tables for people: laid out by rich on a terminal, plain aligned text everywhere else."""
+"""What people see: tables, laid out by rich on a terminal and as aligned text elsewhere; no chatter of libraries."""
 
+import logging
 import sys
+import warnings
 from collections.abc import Sequence
+
+
+def hush() -> None:
+    """Keeps Lightning's advertisements and restatements of its arguments off the terminal."""
+    for name in (
+        "pytorch.utilities.rank_zero",
+        "pytorch.trainer.connectors.checkpoint_connector",
+        "fabric.utilities.rank_zero",
+        "fabric.utilities.distributed",
+    ):
+        logging.getLogger(f"lightning.{name}").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning 2.6.6 on torch 2.13
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # what is logged is the same on all ranks
 
 
 def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), notes: Sequence[int] = ()) -> str:

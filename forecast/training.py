@@ -45,6 +45,9 @@ def check(config: Mapping[str, Any]) -> None:
     whole(settings, "check_val_every_n_epoch", 1, "trainer.")
     if settings["precision"] not in PRECISIONS:
         raise Refusal(f"trainer.precision={settings['precision']}: expected one of {', '.join(PRECISIONS)}", "config")
+    for key in ("compile", "tf32"):
+        if not isinstance(config[key], bool):
+            raise Refusal(f"{key}={config[key]}: expected true or false", "config")
     if config["logger"]["name"] not in LOGGERS:
         raise Refusal(f"logger={config['logger']['name']}: expected one of {', '.join(LOGGERS)}", "part")
     callbacks(config, Path())
@@ -167,19 +170,10 @@ def trainer(
     settings["enable_progress_bar"] = any(isinstance(each, ProgressBar) for each in found)
     settings |= {"callbacks": found, "logger": False if folder is None else board(folder, since)}
     made = built("trainer", lightning.Trainer, **settings, default_root_dir=checkpoints)
-    device = made.strategy.root_device
     if average is not None:
         first = int(config["callbacks"]["figures"] is not None)  # figures are of the averaged weights
-        made.callbacks.insert(first, Averaging(chosen("callbacks.averaging", average, AVERAGES), device))
-    if settings["precision"] == "bf16-mixed" and device.type == "cpu":
-        try:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
-        except RuntimeError as error:
-            raise Refusal(
-                "trainer.precision=bf16-mixed: this processor has no bfloat16 for recurrent networks; use 32-true",
-                "config",
-            ) from error
+        share = chosen("callbacks.averaging", average, AVERAGES)
+        made.callbacks.insert(first, Averaging(share, made.strategy.root_device))
     return made
 
 

@@ -1,8 +1,10 @@
 """fit a model, judge it beside seasonal naive on the test part, save it"""
 
+import logging
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -11,12 +13,13 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
     """Writes a run folder and returns the validation score, by which sweeps rank: MAE in scaled units, of classes NLL.
 
     `folder` is the one that a sweep made for this job; alone, a run claims its own. A run that was interrupted goes on
-    in its folder, and one that is finished stays as it is.
+    in its folder, and one that is finished stays as it is. Of several processes that torchrun or SLURM started all
+    train, and the first writes.
     """
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
-    from forecast import artifact, build
+    from forecast import artifact, build, device
     from forecast.continuation import CONFIG, MANIFEST, continued, finished, resumable, told
     from forecast.forecaster import Forecaster
     from forecast.interruption import interruptible
@@ -27,6 +30,14 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
     started = perf_counter()
     config, typed, home = continued(config, HydraConfig.get().overrides.task, folder)
     data = config["data"]["name"] or Path(config["data"]["path"] or "data").name.split(".")[0]
+    build.check(config)
+    if device.rank(device.able(config)):
+        if home is not None and (score := finished(home)) is not None:
+            return score
+        logging.getLogger("forecast").setLevel(logging.ERROR)
+        with interruptible(), TemporaryDirectory() as scratch:
+            learnt = Forecaster.of(config).fit(folder=home or scratch, resume=home is not None)
+        return learnt.fitted.record["val/loss"]
     wanted = Path(config["folder"] or Path("outputs") / data / build.title(config) / stamp())
     place = claimed(wanted, folder) if home is None else nullcontext(home)
     with interruptible(), place as run, logged(run / "train.log"), resumable(run):

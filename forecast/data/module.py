@@ -102,6 +102,7 @@ class SeriesDataModule(lightning.LightningDataModule):
             seed=seed,
             rank=trainer.global_rank,
             world=trainer.world_size,
+            accumulate=trainer.accumulate_grad_batches if part == "train" else 1,
             position=position,
         )
 

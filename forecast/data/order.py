@@ -1,6 +1,7 @@
 """The order of training windows: whole batches of window numbers, a pure function of seed and epoch."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice, product
 
 import torch
 from torch import Tensor
@@ -11,11 +12,12 @@ from forecast.contract import mix
 class Order:
     """Batches of window numbers for one rank: a plain iterable whose order is a pure function of (seed, epoch).
 
-    Yields (numbers, weight). Global batch k is cut into `world` slices of equal length; a short slice is filled up
-    with window 0 at weight 0, and the weights of the others make the mean over ranks that of the global batch.
-    `position` gives epoch and first batch (0, or where a checkpoint stopped); without `seed` the order is as it lies.
-    With `draw` an epoch has so many windows at most, and the next ones go on with those that none has had; when not
-    enough are left, the draw begins again.
+    Yields (numbers, weight). An optimizer's step sees `batch` windows a rank and each of `accumulate` batches; they are
+    cut into as many slices of equal length. A short slice is filled up with window 0 at weight 0, and the weights of
+    the others make the mean over ranks and accumulated batches that of the step. `position` gives epoch and first
+    batch (0, or where a checkpoint stopped); without `seed` the order is as it lies. With `draw` an epoch has so many
+    windows at most, and the next ones go on with those that none has had; when not enough are left, the draw begins
+    again.
     """
 
     def __init__(
@@ -27,14 +29,15 @@ class Order:
         seed: int | None = None,
         rank: int = 0,
         world: int = 1,
+        accumulate: int = 1,
         position: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ):
         self.windows, self.batch, self.seed = windows, batch, seed
         self.drawn = windows if draw is None else min(draw, windows)
-        self.rank, self.world, self.position = rank, world, position
+        self.rank, self.world, self.accumulate, self.position = rank, world, accumulate, position
 
     def __len__(self) -> int:
-        return -(-self.drawn // (self.batch * self.world))
+        return -(-self.drawn // (self.batch * self.world * self.accumulate)) * self.accumulate
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         epoch, first = self.position()
@@ -44,10 +47,13 @@ class Order:
             turn, place = divmod(epoch, self.windows // self.drawn)
             order = torch.randperm(self.windows, generator=torch.Generator().manual_seed(mix(self.seed, turn)))
             order = order[place * self.drawn :][: self.drawn]
-        for group in order.split(self.batch * self.world)[first:]:
-            each = -(-len(group) // self.world)
-            mine = group[self.rank :: self.world]
-            weight = torch.full((each,), self.world * each / len(group))
+        slices = self.world * self.accumulate
+        groups = order.split(self.batch * slices)
+        for step, turn in islice(product(range(len(groups)), range(self.accumulate)), first, None):
+            group = groups[step]
+            each = -(-len(group) // slices)
+            mine = group[turn * self.world + self.rank :: slices]
+            weight = torch.full((each,), slices * each / len(group))
             if len(mine) < each:
                 mine, weight[-1] = torch.cat((mine, mine.new_zeros(1))), 0.0
             yield mine, weight

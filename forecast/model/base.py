@@ -218,7 +218,9 @@ class Model(lightning.LightningModule):
         self.train_until = perf_counter()
 
     def on_train_epoch_end(self) -> None:
-        loss, norm = self.train_sums.tolist()
+        rate = self.train_windows / (self.train_until - self.train_from)
+        sums = torch.cat((self.train_sums, self.train_sums.new_tensor([rate])))
+        loss, norm, rate = self.trainer.strategy.reduce(sums, reduce_op="mean").tolist()  # all ranks judge alike
         loss, norm = loss / self.train_batches, norm / max(1, self.train_updates)
         self.finite("training", loss)
         self.log_dict(
@@ -226,7 +228,7 @@ class Model(lightning.LightningModule):
                 "train/loss": loss,
                 "train/gradient_norm": norm,
                 "train/lr": self.trainer.optimizers[0].param_groups[0]["lr"],
-                "train/windows_per_second": self.train_windows / (self.train_until - self.train_from),
+                "train/windows_per_second": rate * self.trainer.world_size,
                 **{f"train/{name}": most for name, most in memory().items()},
             }
         )

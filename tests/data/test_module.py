@@ -255,3 +255,17 @@ def test_each_rank_gets_its_own_slice():
             seen += [n for numbers, weight in loader for n in numbers[weight > 0].tolist()]
         expected = list(range(len(data.windows[part])))
         assert len(set(seen)) == len(seen) == 7 if part == "train" and draw else sorted(seen) == expected
+
+
+def test_the_panel_moves_to_the_training_device_once_and_batches_are_gathered_there():
+    """On PyTorch's device without memory, which every machine has."""
+    data, place = data_of(7), torch.device("meta")
+    data.trainer = trainer()
+    batches = []
+    for numbers in (torch.arange(7), torch.arange(7, 10)):
+        batches.append(data.on_after_batch_transfer((numbers.to(place), torch.ones(len(numbers), device=place)), 0))
+        if len(batches) == 1:
+            moved = dict(data.windows)
+    assert all(x.device.type == "meta" for batch in batches for x in batch)
+    assert data.windows.keys() == moved.keys() and all(data.windows[part] is moved[part] for part in moved)
+    assert all(x.panel.y.device.type == "meta" for x in moved.values())

@@ -348,37 +348,46 @@ def test_a_known_covariate_that_ends_before_the_horizon_is_refused_with_the_firs
 WORLDS = st.integers(1, 7)
 
 
-def epoch(windows: int, batch: int, world: int, seed: int | None = 1, number: int = 0, first: int = 0):
-    """What each rank gets in an epoch: [rank][step] (numbers, weight)."""
-    return [
-        list(Order(windows, batch, seed=seed, rank=rank, world=world, position=lambda: (number, first)))
-        for rank in range(world)
-    ]
+def epoch(
+    windows: int, batch: int, world: int, seed: int | None = 1, number: int = 0, first: int = 0, accumulate: int = 1
+):
+    """What each rank gets in an epoch: [rank][batch] (numbers, weight)."""
+    how = {"seed": seed, "world": world, "accumulate": accumulate, "position": lambda: (number, first)}
+    return [list(Order(windows, batch, rank=rank, **how)) for rank in range(world)]
 
 
-def check_order(ranks, windows: int, batch: int) -> None:
-    """Equal steps for all ranks, every window once, and losses weighted to the mean over the global batch."""
+def check_order(ranks, windows: int, batch: int, accumulate: int = 1) -> None:
+    """Equal batches for all ranks, every window once, and losses weighted to the mean over an optimizer's step."""
     loss = torch.rand(windows, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    assert {len(steps) for steps in ranks} == {-(-windows // (batch * len(ranks)))}
+    slices = len(ranks) * accumulate
+    assert {len(batches) for batches in ranks} == {-(-windows // (batch * slices)) * accumulate}
     seen = []
-    for slices in zip(*ranks, strict=True):
-        assert len({len(numbers) for numbers, _ in slices}) == 1
-        assert all(1 <= len(numbers) == len(weight) <= batch for numbers, weight in slices)
-        real = torch.cat([numbers[weight > 0] for numbers, weight in slices])
-        mean = sum((weight * loss[numbers]).mean() for numbers, weight in slices) / len(ranks)
+    for first in range(0, len(ranks[0]), accumulate):
+        step = [each for batches in ranks for each in batches[first : first + accumulate]]
+        assert len({len(numbers) for numbers, _ in step}) == 1
+        assert all(1 <= len(numbers) == len(weight) <= batch for numbers, weight in step)
+        real = torch.cat([numbers[weight > 0] for numbers, weight in step])
+        mean = sum((weight * loss[numbers]).mean() for numbers, weight in step) / slices
         assert mean == pytest.approx(float(loss[real].mean()), rel=1e-6)
         seen.append(real)
     assert torch.cat(seen).sort().values.tolist() == list(range(windows))
-    assert all(len(real) == batch * len(ranks) for real in seen[:-1])
+    assert all(len(real) == batch * slices for real in seen[:-1])
 
 
 @settings(max_examples=100, deadline=None)
-@given(windows=st.integers(1, 60), batch=st.integers(1, 9), world=WORLDS, seed=st.none() | st.integers(0, 2**62))
-def test_every_rank_takes_equal_steps_every_window_comes_once_and_weights_make_the_global_mean(
-    windows, batch, world, seed
+@given(
+    windows=st.integers(1, 60),
+    batch=st.integers(1, 9),
+    world=WORLDS,
+    seed=st.none() | st.integers(0, 2**62),
+    accumulate=st.integers(1, 5),
+)
+def test_every_rank_takes_equal_steps_every_window_comes_once_and_weights_make_the_mean_of_a_step(
+    windows, batch, world, seed, accumulate
 ):
-    check_order(epoch(windows, batch, world, seed), windows, batch)
-    assert len(Order(windows, batch, seed=seed, world=world)) == len(epoch(windows, batch, world, seed)[0])
+    ranks = epoch(windows, batch, world, seed, accumulate=accumulate)
+    check_order(ranks, windows, batch, accumulate)
+    assert len(Order(windows, batch, seed=seed, world=world, accumulate=accumulate)) == len(ranks[0])
 
 
 @pytest.mark.parametrize("fault", ["last batch dropped", "a window twice", "weights of one", "fillers count", "rank"])
@@ -422,11 +431,19 @@ def test_without_a_seed_windows_come_as_they_lie_in_every_epoch():
 
 
 @settings(max_examples=40, deadline=None)
-@given(windows=st.integers(1, 60), batch=st.integers(1, 9), world=WORLDS, number=st.integers(0, 3), data=st.data())
-def test_the_order_resumes_from_any_position(windows, batch, world, number, data):
-    whole = epoch(windows, batch, world, number=number)
+@given(
+    windows=st.integers(1, 60),
+    batch=st.integers(1, 9),
+    world=WORLDS,
+    number=st.integers(0, 3),
+    accumulate=st.integers(1, 3),
+    data=st.data(),
+)
+def test_the_order_resumes_from_any_position(windows, batch, world, number, accumulate, data):
+    whole = epoch(windows, batch, world, number=number, accumulate=accumulate)
     first = data.draw(st.integers(0, len(whole[0])))
-    for kept, resumed in zip(whole, epoch(windows, batch, world, number=number, first=first), strict=True):
+    again = epoch(windows, batch, world, number=number, first=first, accumulate=accumulate)
+    for kept, resumed in zip(whole, again, strict=True):
         assert len(resumed) == len(kept) - first
         for (numbers, weight), (again, weight_again) in zip(kept[first:], resumed, strict=True):
             assert torch.equal(numbers, again) and torch.equal(weight, weight_again)
@@ -434,8 +451,9 @@ def test_the_order_resumes_from_any_position(windows, batch, world, number, data
 
 @pytest.mark.parametrize("world", [2, 3, 6])
 def test_any_number_of_processes_sees_the_same_global_batches(world):
-    def batches(size: int, processes: int) -> list[set[int]]:
-        ranks = epoch(50, size, processes, seed=5, number=3)
-        return [set().union(*(flat([part]) for part in parts)) for parts in zip(*ranks, strict=True)]
+    def steps(size: int, processes: int, accumulate: int = 1) -> list[set[int]]:
+        ranks = epoch(50, size, processes, seed=5, number=3, accumulate=accumulate)
+        places = range(0, len(ranks[0]), accumulate)
+        return [set().union(*(flat(batches[i : i + accumulate]) for batches in ranks)) for i in places]
 
-    assert batches(12, 1) == batches(12 // world, world)
+    assert steps(12, 1) == steps(12 // world, world) == steps(12 // world, 1, accumulate=world)

@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 
+import lightning
 import pytest
 import torch
 from torch import Tensor, nn
@@ -339,8 +340,9 @@ def test_known_covariates_are_those_of_the_horizon_not_of_the_gap():
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_is_an_error(loss):
     net = made({})
+    net.trainer = lightning.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     net.on_train_epoch_start()
-    net.train_sums[0], net.train_batches = loss, 1
+    net.train_sums[0], net.train_batches, net.train_until = loss, 1, net.train_from + 1
     with pytest.raises(Diverged, match=r"optimizer\.lr"):
         net.on_train_epoch_end()
 
