@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from forecast.check import CONTRACTS
-from forecast.config import composed
+from forecast.config import CONF, composed
 from forecast.data.synthetic import panel
 from forecast.run import keyed
 
@@ -47,6 +48,11 @@ def test_the_commands_of_the_readme_compose(line):
     _, command, *words = shlex.split(line)
     if command == "score":
         words = keyed(command, words)
+    known = {key for file in (CONF / "sweep").glob("*.yaml") for key in yaml.safe_load(file.read_text())["sweep"]}
+    assert {word[6:].split("=")[0] for word in words if word.startswith("sweep.")} <= known
+    words = [
+        re.sub(r"=.*(choice|interval)\(([^,]*),.*", r"=\2", word) for word in words if not word.startswith("sweep")
+    ]
     overrides = [word.split(",")[0] if "[" not in word else word for word in words if word != "-m"]
     assert composed(command, overrides)
 
