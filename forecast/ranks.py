@@ -40,18 +40,15 @@ def spread(count: int, work: Callable[..., Any], *given: Any) -> Any:
 
     Lightning finds its rank in their environment. What rank 0 logs is logged here; the others say nothing. When one
     fails, all are stopped: raises the ForecastError that it raised, or one (code "rank") that names a rank which failed
-    otherwise or was killed, or Interrupted if this process was told to stop. Arrays among what is given are not
-    copied, but lie in a file that all of them read.
+    otherwise or was killed, or Interrupted if this process was told to stop. Each process has a copy of what is given.
     """
-    import joblib
     from lightning.fabric.plugins.environments.lightning import find_free_network_port
     from torch.multiprocessing.spawn import spawn
 
     with TemporaryDirectory() as scratch:
-        joblib.dump((work, given), Path(scratch) / "work")
         ends = [Pipe(duplex=False) for _ in range(count)]
         level = logging.getLogger("forecast").getEffectiveLevel()
-        words = [end for _, end in ends], find_free_network_port(), scratch, level
+        words = [end for _, end in ends], find_free_network_port(), scratch, level, work, given
         started = spawn(begin, words, nprocs=count, join=False)
         assert started is not None
         processes: Any = started.processes
@@ -69,7 +66,15 @@ def spread(count: int, work: Callable[..., Any], *given: Any) -> Any:
         return answers[0]
 
 
-def begin(rank: int, ends: Sequence[Connection], port: int, scratch: str, level: int) -> None:
+def begin(
+    rank: int,
+    ends: Sequence[Connection],
+    port: int,
+    scratch: str,
+    level: int,
+    work: Callable[..., Any],
+    given: Sequence[Any],
+) -> None:
     """What each process does: sends what work(*given) returns, or what it raises, and ends with its code."""
     for other in {*range(len(ends))} - {rank}:
         ends[other].close()
@@ -85,9 +90,6 @@ def begin(rank: int, ends: Sequence[Connection], port: int, scratch: str, level:
     ours.setLevel(level)
     ours.addHandler(logging.NullHandler() if rank else Voice(ends[rank]))
     try:
-        import joblib
-
-        work, given = joblib.load(Path(scratch) / "work", mmap_mode="c")
         ends[rank].send(work(*given))
     except ForecastError as error:
         ends[rank].send(error)

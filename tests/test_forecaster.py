@@ -303,9 +303,7 @@ def test_channels_are_forecast_jointly_under_their_names():
 BACKBONES = sorted(path.stem for path in (CONF / "backbone").glob("*.yaml"))
 
 
-@pytest.mark.parametrize(
-    "backbone", [pytest.param(x, marks=[pytest.mark.slow] * (x not in ("gru", "lstm"))) for x in BACKBONES]
-)
+@pytest.mark.parametrize("backbone", [pytest.param(x, marks=[pytest.mark.slow] * (x != "lstm")) for x in BACKBONES])
 def test_a_network_learns_a_season(backbone):
     """Valid is not enough: half the error of the last value on a clean season."""
     steps = np.arange(600)

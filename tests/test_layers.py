@@ -28,6 +28,8 @@ LIGHTNING = (
     "setting",
     "checkpoint",
     "interruption",
+    "device",
+    "ranks",
     "learning",
     "sweep",
     "board",

@@ -73,12 +73,12 @@ def test_what_is_refused_is_said_in_a_line(forecast, words, said):
     ],
 )
 def test_a_word_without_a_key_belongs_to_the_commands_own(command, words, given):
-    assert arguments(command, words, None) == given
+    assert arguments(command, words) == given
 
 
 def test_two_words_without_a_key_are_refused():
     with pytest.raises(Refusal, match=r"init takes one path at a time, not a\.csv and b\.csv"):
-        arguments("init", ["a.csv", "b.csv"], None)
+        arguments("init", ["a.csv", "b.csv"])
 
 
 def test_a_set_that_did_not_come_says_so_with_its_exit_code(forecast, monkeypatch):

@@ -98,9 +98,10 @@ os._exit(9)"""
 
 
 PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
 from forecast.sweep.launcher import run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell has put into the background
 run([(Path(name), [sys.executable, "-c", sys.argv[1]]) for name in sys.argv[2:]], 2, None)
 """
 
