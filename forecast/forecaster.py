@@ -9,10 +9,8 @@ from typing import Any, NamedTuple, Self
 
 import pandas as pd
 import torch
-from narwhals.stable.v2 import Implementation
-from sklearn.base import BaseEstimator
 
-from forecast import build, config, device, recipe, scenario
+from forecast import build, device, recipe, scenario
 from forecast import fallback as standin
 from forecast.data import grid as grids
 from forecast.data import panel as panels
@@ -44,8 +42,7 @@ from forecast.recipe import (
     outside,
     window_of,
 )
-
-ARGUMENTS = ("data", "model", "backbone", "head", "normalizer", "context", "horizon", "gap", "seed")
+from forecast.unfitted import Unfitted
 
 
 class Judgement(NamedTuple):
@@ -55,74 +52,13 @@ class Judgement(NamedTuple):
     scores: pd.DataFrame
 
 
-class Forecaster(BaseEstimator):
+class Forecaster(Unfitted):
     """A forecasting model with its data recipe; parameters and `clone` as scikit-learn has them.
 
     An argument left None means the value of conf/train.yaml; `overrides` set any other key as the command line does
     (`["trainer.max_epochs=5"]`). Fitting builds everything afresh, so that fitting twice is fitting once. Where a
     DataFrame is taken, so is a frame of polars or pyarrow, and tables are of that kind.
     """
-
-    def __init__(
-        self,
-        *,
-        data: str | None = None,
-        model: str | None = None,
-        backbone: str | None = None,
-        head: str | None = None,
-        normalizer: str | Sequence[str] | None = None,
-        context: int | None = None,
-        horizon: int | None = None,
-        gap: int | None = None,
-        seed: int | None = None,
-        overrides: Sequence[str] = (),
-    ):
-        self.data, self.model, self.backbone, self.head, self.normalizer = data, model, backbone, head, normalizer
-        self.context, self.horizon, self.gap, self.seed, self.overrides = context, horizon, gap, seed, overrides
-        self.composed: Mapping[str, Any] | None = None
-        self.fitted_: Fitted | None = None
-        self.kind = Implementation.PANDAS
-        self.memory = Memory()
-
-    @classmethod
-    def of(cls, composed: Mapping[str, Any]) -> Self:
-        """An unfitted forecaster with a configuration that is already composed."""
-        made = cls()
-        for name in ARGUMENTS:
-            value = composed[name]
-            part = isinstance(value, Mapping)
-            setattr(made, name, list(value) if name == "normalizer" else value["name"] if part else value)
-        made.composed = composed
-        return made
-
-    def set_params(self, **params: Any) -> Self:
-        """Sets arguments of the constructor, and forgets what was learnt with the ones before.
-
-        Raises Refusal if the configuration is that of a run, ValueError if there is no such argument.
-        """
-        if params and self.composed is not None:
-            raise Refusal("this forecaster has the configuration of a run: make another one to change it", "config")
-        super().set_params(**params)
-        if params:
-            self.fitted_ = None
-        return self
-
-    def __sklearn_clone__(self) -> Self:
-        return super().__sklearn_clone__() if self.composed is None else type(self).of(self.composed)  # type: ignore
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return self.fitted_ is not None
-
-    def settings(self, found: bool = True) -> dict[str, Any]:
-        """The configuration; for data that are given, and not `found` by it, no data set is assumed unless named."""
-        if self.composed is not None:
-            return dict(self.composed)
-        given = {name: getattr(self, name) for name in ARGUMENTS if getattr(self, name) is not None}
-        if not found:
-            given.setdefault("data", "csv")
-        if isinstance(given.get("normalizer"), str):
-            given["normalizer"] = [given["normalizer"]]
-        return config.composed("train", [*(config.override(k, v) for k, v in given.items()), *self.overrides])
 
     def fit(self, frame: Frame | None = None, *, folder: Path | str | None = None, resume: bool = False) -> Self:
         """Trains on a DataFrame or CSV file (default: `data.path`) and keeps the weights of the best validation loss.
@@ -145,12 +81,6 @@ class Forecaster(BaseEstimator):
         self.fitted_, self.kind = learn(settings, panel, statistics, borders, digest, folder, resume=resume), kind
         self.memory = Memory(settings["data"]["path"] if frame is None else frame)
         return self
-
-    @property
-    def fitted(self) -> Fitted:
-        if self.fitted_ is None:
-            raise Refusal("this forecaster is not fitted yet: call fit first", "not-fitted")
-        return self.fitted_
 
     @same_kind
     def predict(
