@@ -198,7 +198,7 @@ def model(config: Mapping[str, Any], shape: Shape, scaling: Scaling) -> Model:
         head=head,
         normalizers=list(normalizers.values()),
         scaling=scaling,
-        optimize=training.optimizer(config["optimizer"], config["scheduler"]),
+        optimize=training.optimizer(config["optimizer"], config["scheduler"], config["trainer"]["precision"]),
         emphasis=training.emphasis(config["loss"], shape.horizon),
         seed=config["seed"],
     )

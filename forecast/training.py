@@ -51,7 +51,7 @@ def check(config: Mapping[str, Any]) -> None:
     if config["logger"]["name"] not in LOGGERS:
         raise Refusal(f"logger={config['logger']['name']}: expected one of {', '.join(LOGGERS)}", "part")
     callbacks(config, Path())
-    optimizer(config["optimizer"], config["scheduler"])
+    optimizer(config["optimizer"], config["scheduler"], settings["precision"])
     parts = {"scheduler": config["scheduler"]}
     if average is not None:
         chosen("callbacks.averaging", average, AVERAGES)
@@ -92,15 +92,21 @@ def chosen(group: str, config: Any, table: Mapping[str, Callable[..., Any]]) -> 
     return partial(table[name], **settings)
 
 
-def optimizer(config: Mapping[str, Any], schedule: Mapping[str, Any]) -> Callable[[lightning.LightningModule], Any]:
+def optimizer(
+    config: Mapping[str, Any], schedule: Mapping[str, Any], precision: str = "32-true"
+) -> Callable[[lightning.LightningModule], Any]:
     """What Lightning's configure_optimizers returns, as a function of the module.
 
-    Weight decay acts on the parameters of two axes and more: matrices and tables, not biases, norms and gains.
+    Weight decay acts on the parameters of two axes and more: matrices and tables, not biases, norms and gains. All are
+    updated in one call (`fused`), which takes a fourth of the time, but where gradients are scaled until they are
+    clipped: a fused optimizer would want them so.
     """
     name, settings = config["name"], {key: value for key, value in config.items() if key != "name"}
     if not isinstance(name, str) or name not in OPTIMIZERS:
         raise Refusal(f"optimizer={name}: expected one of {', '.join(OPTIMIZERS)}", "part")
     verify("optimizer", name, settings, OPTIMIZERS[name], 1)
+    if "fused" in inspect.signature(OPTIMIZERS[name]).parameters:
+        settings = {**settings, "fused": precision != "16-mixed"}
     built(f"optimizer={name}", OPTIMIZERS[name], [nn.Parameter(torch.zeros(1))], **settings)
     scheduled = chosen("scheduler", schedule, SCHEDULES)
 

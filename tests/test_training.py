@@ -140,6 +140,14 @@ def test_an_optimizer_is_torchs_own_with_the_settings_of_its_yaml(name):
 
 
 @pytest.mark.parametrize("name", training.OPTIMIZERS)
+def test_an_optimizer_is_fused_but_where_gradients_are_scaled(name):
+    """There clipping would see the scaled ones."""
+    for precision in training.PRECISIONS:
+        made = training.optimizer(yaml_of("optimizer", name), {"name": "none"}, precision)(nn.Linear(3, 2))
+        assert bool(made.defaults.get("fused")) == (precision != "16-mixed" and name != "rmsprop")
+
+
+@pytest.mark.parametrize("name", training.OPTIMIZERS)
 def test_weight_decay_shrinks_matrices_and_tables_only(name):
     net = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2), nn.GRU(2, 2), nn.Embedding(3, 2))
     for x in net.parameters():

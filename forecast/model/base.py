@@ -175,7 +175,11 @@ class Model(lightning.LightningModule):
         self.epoch_so_far = checkpoint["epoch_so_far"]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        torch.manual_seed(mix(self.seed, self.current_epoch, batch_idx, self.global_rank))
+        """What a step draws depends on its place only (torch.manual_seed would take longer than a small network)."""
+        seed = mix(self.seed, self.current_epoch, batch_idx, self.global_rank)
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def weighed(self, loss: Float[Tensor, "b steps c"], batch: Batch) -> Float[Tensor, "b steps c"]:
         """The loss of each step times what it counts: its window's weight and, over the horizon, the emphasis."""
