@@ -193,6 +193,8 @@ def callbacks(
         found.append(callback("figures", Figures, wanted, forecast=forecast))
     found.append(callback("checkpoint", ModelCheckpoint, wanted, dirpath=checkpoints))
     found.append(callback("interruption", Interruption, wanted, folder=checkpoints))
+    if not positive(minutes := wanted["interruption"]["minutes"]):
+        raise Refusal(f"callbacks.interruption.minutes={minutes}: expected a number above 0", "config")
     if wanted["early_stopping"] is not None:
         found.append(callback("early_stopping", EarlyStopping, wanted))
     if config["scheduler"]["name"] == "plateau":
