@@ -81,7 +81,7 @@ def ranking(table: pd.DataFrame, keys: list[str]) -> str:
     """The table for people: jobs that are done, by what differs between them; of the others what became of them."""
     columns, done = list(table), table[table["state"] == "done"]
     after = done[[x for x in columns[columns.index(score_of(table)) :] if x not in ("state", "reason")]]
-    numbers = done[keys].apply(pd.to_numeric, errors="coerce")
+    numbers = done[keys].apply(pd.to_numeric, errors="coerce").astype(float)  # also if there are none
     told = done[keys].where(numbers.isna() | (numbers % 1 == 0), numbers)
     shown = pd.concat([done[["job"]], told, after.dropna(axis=1, how="all")], axis=1)
     text = shown.map(lambda x: f"{x:.4g}" if isinstance(x, float) else str(x))

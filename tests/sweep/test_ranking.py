@@ -71,6 +71,8 @@ def test_a_sweep_of_which_nothing_is_done_is_listed(tmp_path):
     job(tmp_path, None, "seed=1", state="failed", reason="no")
     table = ranked(tmp_path)
     assert ranking(table, swept(tmp_path)) == "job 0 failed: no" and len(table) == 1
+    job(tmp_path, None, "head=point", state="failed", reason="nor that")
+    assert ranking(ranked(tmp_path), swept(tmp_path)) == "job 0 failed: no\njob 1 failed: nor that"
 
 
 def test_jobs_may_differ_in_the_keys_that_they_set(sweep):
