@@ -101,10 +101,11 @@ def quoted(value: str) -> str:
 
 def complete(command: str, overrides: Sequence[str]) -> list[str]:
     """Overrides as Hydra takes them: awkward values quoted; `data.path=...` alone means any CSV, not the default."""
+    launcher = any(x.startswith("hydra/launcher=") for x in overrides)  # most of what Ray may be told has no default
     for text in overrides:
         if text.startswith("="):
             raise Refusal(f"'{text}': expected key=value", "config")
-        if text.startswith(("+", "~")):
+        if text.startswith(("+", "~")) and not (launcher and text.startswith("+hydra.launcher.")):
             raise Refusal(f"{text}: keys can't be added or deleted, only set (null switches off)", "config")
     result = [text if text.startswith("-") else readable(text) for text in overrides]
     keys = [text.split("=", 1)[0].lstrip("+~") for text in result]

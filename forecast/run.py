@@ -46,6 +46,8 @@ def run(command: str, rest: list[str]) -> int:
     def job(composed: DictConfig) -> float | None:
         nonlocal started
         started = True
+        ours.setLevel(logging.INFO)  # again: of a sweep this may be another process, a launcher's worker
+        hush()
         folder = mine if sweep is None else Path(HydraConfig.get().runtime.output_dir)
         if composed.get("allocator"):
             tune_allocator()

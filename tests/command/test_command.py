@@ -173,6 +173,7 @@ REFUSED = {
     "unknown key": (CSV, ["trainer.max_epoch=3"], "did you mean 'trainer.max_epochs'"),
     "unknown part": (CSV, ["backbone=gruu"], "did you mean 'gru'"),
     "added key": (CSV, ["+foo=1"], "can't be added"),
+    "added key of no launcher": (CSV, ["+hydra.launcher.foo=1"], "can't be added"),
     "no value": (CSV, ["horizon"], "horizon"),
     "import path": (CSV, ["backbone._target_=os.system"], "no such key"),
     "trainer": (CSV, ["trainer.accelerator=abacus"], "abacus"),
