@@ -71,7 +71,7 @@ def begun(rest: list[str]) -> Iterator[Path]:
 def conclude(sweep: Path) -> None:
     """Prints how the jobs compare and leaves it in the sweep's folder; of a sweep that was refused nothing stays."""
     known = jobs(sweep)
-    if all(job.code == 2 for job in known):
+    if all(job.code == 2 and not job.trained for job in known):
         return refused(sweep, known)
     from forecast import artifact  # after the jobs: torch
 

@@ -17,6 +17,7 @@ from forecast.error import CannotWrite, ForecastError, Pruned
 RECORD, OUTPUT = "job.json", "output.log"
 FOLDER = "FORECAST_JOB"  # the environment variable by which a process of its own is told its folder
 INTERRUPTED = 75
+RESUMABLE = (CannotWrite.exit, INTERRUPTED)  # codes of a training that can go on
 OVER = ("done", "pruned")  # what needs no other try
 VALUES = {  # what of a manifest may be made small, by its name in sweep.objectives
     "score": ("score", "value"),
@@ -28,13 +29,17 @@ VALUES = {  # what of a manifest may be made small, by its name in sweep.objecti
 
 @dataclass(frozen=True)
 class Job:
-    """`state` is running, done, pruned or failed; `trial` its number in a study, which stops it early by `pruner`."""
+    """`state` is running, done, pruned or failed; `trial` its number in a study, which stops it early by `pruner`.
+
+    It was `cut` off if something else than itself ended it, so that a training can go on.
+    """
 
     folder: Path
     overrides: list[str]
     state: str = "running"
     code: int = 0
     reason: str = ""
+    cut: bool = False
     trial: int | None = None
     pruner: dict[str, Any] | None = None
 
@@ -49,8 +54,8 @@ class Job:
             raise CannotWrite(f"{temporary} could not be written: {error.strerror or error}", "cannot-write") from error
         return self
 
-    def ended(self, state: str, code: int, reason: str) -> Self:
-        return replace(self, state=state, code=code, reason=reason).write()
+    def ended(self, state: str, code: int, reason: str, cut: bool = False) -> Self:
+        return replace(self, state=state, code=code, reason=reason, cut=cut).write()
 
     @property
     def name(self) -> str:
@@ -61,6 +66,11 @@ class Job:
         """What a training wrote about itself; empty before it has, and of other commands."""
         path = self.folder / "manifest.json"
         return json.loads(path.read_text()) if path.is_file() else {}
+
+    @property
+    def trained(self) -> bool:
+        """Whether there are checkpoints in its folder."""
+        return any((self.folder / "checkpoints").glob("*.ckpt"))
 
     def values(self, names: Sequence[str]) -> list[float]:
         """What came of it, by the names in VALUES; NaN if the job is not done, or came to nothing finite."""
@@ -79,19 +89,29 @@ def jobs(sweep: Path) -> list[Job]:
     return [read(folder) for folder in sorted(folders, key=lambda path: (len(path.name), path.name))]
 
 
-def begun(sweep: Path, overrides: Sequence[str], trial: int | None = None, pruner: dict[str, Any] | None = None) -> Job:
-    """The job with these overrides: what is known of it if it is over, else a folder for it, emptied of an old try."""
+def begun(
+    sweep: Path,
+    overrides: Sequence[str],
+    trial: int | None = None,
+    pruner: dict[str, Any] | None = None,
+    resume: bool = True,
+) -> Job:
+    """The job with these overrides: what is known of it if it is over, else a folder for it, emptied of an old try.
+
+    A training that was cut off goes on in its folder, if it may `resume`.
+    """
     known = jobs(sweep)
     for job in known:
         if sorted(job.overrides) == sorted(overrides):
             if job.state in OVER:
                 return job
-            rmtree(job.folder)
             folder = job.folder
+            if not (resume and job.trained and (job.cut or job.state == "running")):
+                rmtree(folder)
             break
     else:
         folder = sweep / str(max((int(job.name) for job in known), default=-1) + 1)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return Job(folder, list(overrides), trial=trial, pruner=pruner).write()
 
 
@@ -108,7 +128,8 @@ def told(folder: Path | None) -> Iterator[None]:
         job.ended("pruned", error.exit, str(error))
         raise
     except BaseException as error:
-        job.ended("failed", code_of(error), str(error) if isinstance(error, ForecastError) else repr(error))
+        code, why = code_of(error), str(error) if isinstance(error, ForecastError) else repr(error)
+        job.ended("failed", code, why, cut=code in RESUMABLE)
         raise
     job.ended("done", 0, "")
 

@@ -100,7 +100,7 @@ class Child:
     def __init__(self, folder: Path, command: list[str], environment: Mapping[str, str]):
         self.folder, self.started = folder, time.monotonic()
         log.info("job %s: %s", folder.name, " ".join(differing(read(folder))))
-        with (folder / OUTPUT).open("wb") as output:
+        with (folder / OUTPUT).open("ab") as output:
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -144,7 +144,7 @@ class Child:
         """The job's own account of its end; if it could give none, or was stopped from outside, one for it."""
         job, code = read(self.folder), self.process.returncode
         if job.state == "running" or (why is not None and job.state != "done"):
-            job = job.ended("failed", code, why or reason(code, self.folder / OUTPUT))
+            job = job.ended("failed", code, why or reason(code, self.folder / OUTPUT), cut=True)
         return job
 
 

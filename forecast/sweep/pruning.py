@@ -23,16 +23,22 @@ def callbacks(folder: Path | None, hyperparameters: Mapping[str, Any]) -> list[l
 
 
 class Pruning(lightning.Callback):
-    """Reports the validation loss of each epoch, and raises Pruned when the study says so."""
+    """Reports the validation loss of each epoch, and raises Pruned when the study says so.
+
+    A training that goes on is another trial, which is told of the epochs before.
+    """
 
     def __init__(self, sweep: Path, trial: int, pruner: dict[str, Any], hyperparameters: Mapping[str, Any]):
         self.sweep, self.number, self.pruner, self.hyperparameters = sweep, trial, pruner, hyperparameters
         self.trial: Any = None
+        self.losses = dict[int, float]()  # by epoch
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if trainer.is_global_zero:
             study = studies.opened(self.sweep, studies.sampler("random", 0), studies.pruner(self.pruner))
             self.trial = studies.library().trial.Trial(study, self.number)
+            for epoch, loss in self.losses.items():
+                self.trial.report(loss, epoch)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         loss = float(trainer.callback_metrics[WATCHED])
@@ -51,5 +57,12 @@ class Pruning(lightning.Callback):
         """Reports a loss, and asks whether to stop, as the first trials never do; of several processes one asks."""
         if self.trial is None:
             return False
+        self.losses[epoch] = loss
         self.trial.report(loss, epoch)
         return self.number >= self.pruner["startup"] and self.trial.should_prune()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"losses": self.losses}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.losses = state_dict["losses"]

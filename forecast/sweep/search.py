@@ -40,12 +40,12 @@ class Search(Grid):
         folder = opened(self.config)
         study = studies.opened(folder, None, studies.pruner(early), len(targets))
         study.sampler = studies.sampler(settings.sampler, settings.seed + len(study.trials))  # draws no number twice
-        left = settings.trials - retried(study)
+        left, resume = settings.trials - retried(study), "seconds" not in targets  # of one that goes on, the last try's
         while left > 0:
             trials = [study.ask(space) for _ in range(min(settings.jobs, left))]
             told = [[*fixed, *(f"{key}={x}" for key, x in trial.params.items())] for trial in trials]
             self.validate_batch_is_legal(told)
-            given = [begun(folder, x, t._trial_id, early) for x, t in zip(told, trials, strict=True)]
+            given = [begun(folder, x, t._trial_id, early, resume) for x, t in zip(told, trials, strict=True)]
             for trial, job in zip(trials, launched(self.launcher, given), strict=True):
                 conclude(study, trial, job, targets)
             left -= len(trials)

@@ -73,7 +73,8 @@ def launched(launcher: Launcher, wanted: Sequence[Job]) -> list[Job]:
         errors = [error] * len(todo)
     for job, error in zip(todo, errors, strict=True):
         if read(job.folder).state == "running":  # it could not say itself how it ended
-            job.ended("failed", 1 if error is None else code_of(error), str(error or "ended without a word"))
+            code = 1 if error is None else code_of(error)
+            job.ended("failed", code, str(error or "ended without a word"), cut=True)
     return [read(job.folder) for job in wanted]
 
 

@@ -17,22 +17,23 @@ from forecast.sweep.launcher import run, shares
 PREFIX = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from forecast.error import Diverged, Pruned, Refusal
+from forecast.error import CannotWrite, Diverged, Pruned, Refusal
 from forecast.sweep.job import own, told
 with told(own()):
     print("begun", flush=True)
 """
-ENDS = {
-    "works": ("pass", "done", 0, ""),
-    "refuses": ("raise Refusal('no such column', 'data')", "failed", 2, "no such column"),
-    "diverges": ("raise Diverged('the loss is nan', 'nan')", "failed", 3, "the loss is nan"),
-    "pruned": ("raise Pruned('epoch 3', 'pruned')", "pruned", 6, "epoch 3"),
-    "raises": ("raise RuntimeError('a fault')", "failed", 1, "RuntimeError('a fault')"),
-    "exits": ("sys.exit(75)", "failed", 75, "SystemExit(75)"),
-    "vanishes": ("os._exit(9)", "failed", 9, "ended with exit code 9 and without a word"),
-    "nothing": ("os._exit(0)", "failed", 0, "ended with exit code 0 and without a word"),
-    "killed": ("os.kill(os.getpid(), 9)", "failed", -9, "killed by SIGKILL"),
-    "hangs": ("time.sleep(60)", "failed", -15, "stopped after 3 s (sweep.timeout)"),
+ENDS = {  # the last: whether a training can go on, which something else ended
+    "works": ("pass", "done", 0, "", False),
+    "refuses": ("raise Refusal('no such column', 'data')", "failed", 2, "no such column", False),
+    "diverges": ("raise Diverged('the loss is nan', 'nan')", "failed", 3, "the loss is nan", False),
+    "finds no room": ("raise CannotWrite('no room')", "failed", 4, "no room", True),
+    "pruned": ("raise Pruned('epoch 3', 'pruned')", "pruned", 6, "epoch 3", False),
+    "raises": ("raise RuntimeError('a fault')", "failed", 1, "RuntimeError('a fault')", False),
+    "exits": ("sys.exit(75)", "failed", 75, "SystemExit(75)", True),
+    "vanishes": ("os._exit(9)", "failed", 9, "ended with exit code 9 and without a word", True),
+    "nothing": ("os._exit(0)", "failed", 0, "ended with exit code 0 and without a word", True),
+    "killed": ("os.kill(os.getpid(), 9)", "failed", -9, "killed by SIGKILL", True),
+    "hangs": ("time.sleep(60)", "failed", -15, "stopped after 3 s (sweep.timeout)", True),
 }
 
 
@@ -62,9 +63,9 @@ def waited(question, seconds: float = 10.0) -> bool:
 def test_however_a_job_ends_it_is_known_and_the_others_go_on():
     commands = made(Path("sweep"), [code for code, *_ in ENDS.values()])
     ended = run(commands, jobs=4, timeout=3.0)
-    for (name, (_, state, code, reason)), (folder, _) in zip(ENDS.items(), commands, strict=True):
+    for (name, (_, *end)), (folder, _) in zip(ENDS.items(), commands, strict=True):
         job = ended[folder]
-        assert (job.state, job.code, job.reason) == (state, code, reason), name
+        assert [job.state, job.code, job.reason, job.cut] == end, name
         assert job == read(folder)
         assert (folder / OUTPUT).read_text().startswith("begun"), name
 
@@ -129,6 +130,24 @@ def test_a_job_that_is_told_to_stop_may_save_what_it_has():
     ended = run(made(Path("sweep"), [code]), 1, 1.0)
     (job,) = ended.values()
     assert Path("saved").exists() and (job.state, job.code) == ("failed", 75) and "1 s" in job.reason
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize(("state", "cut"), [("running", False), ("failed", True), ("failed", False)])
+def test_a_training_that_was_cut_off_keeps_its_folder(state, cut, trained):
+    """One that failed by itself, or has no checkpoint yet, is begun anew."""
+    job = begun(Path("sweep"), ["seed=1", "context=24"]).ended(state, 1, "why", cut)
+    (job.folder / "checkpoints").mkdir()
+    if trained:
+        (job.folder / "checkpoints" / "last.ckpt").touch()
+    again = begun(Path("sweep"), ["context=24", "seed=1"])
+    assert (again.folder, again.state, again.cut) == (job.folder, "running", False) and read(job.folder) == again
+    assert again.trained == (trained and (cut or state == "running"))
+
+
+def test_a_sweep_that_was_killed_before_a_record_was_written_goes_on():
+    Path("sweep/0").mkdir(parents=True)
+    assert begun(Path("sweep"), ["seed=1"]).name == "0"
 
 
 def test_cores_are_shared_by_jobs_unless_the_user_says_otherwise(monkeypatch):

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from forecast.error import Diverged, ForecastError, Pruned, Refusal
+from forecast.error import CannotWrite, Diverged, ForecastError, Pruned, Refusal
 from forecast.sweep import study as studies
 from forecast.sweep.job import jobs, told
 from forecast.sweep.pruning import Pruning, callbacks
@@ -258,6 +258,49 @@ def test_bad_trials_are_stopped_early(pruner, epochs):
     away = np.array([abs(x - 0.3) for x, _ in made.seen])
     stopped = np.array([state == TrialState.PRUNED for state in states])
     assert away[stopped].mean() > away[~stopped].mean()
+
+
+def test_a_trial_that_goes_on_is_judged_by_the_epochs_before_too():
+    """Cut off after four epochs, whose losses its checkpoint keeps; it goes on as another trial."""
+    kept = {}
+
+    def half(number: int, x: float) -> None:
+        (callback,) = callbacks(Path("sweep/0"), {})
+        if number:
+            callback.load_state_dict(kept)
+        callback.on_fit_start(Trainer(), None)
+        for epoch in range(4 * number, 4 * number + 4):
+            metrics = {"val/loss": 1 / (1 + epoch)}
+            callback.on_validation_end(Trainer(callback_metrics=metrics, current_epoch=epoch), None)
+        kept.update(callback.state_dict())
+        if not number:
+            raise CannotWrite("no room")
+
+    launcher = Launcher(half)
+    with pytest.raises(ForecastError):
+        search(launcher, pruner="median", trials=1)
+    study = search(launcher, pruner="median", trials=1)
+    assert counts(study) == {"FAIL": 1, "COMPLETE": 1}
+    assert study.trials[-1].intermediate_values == {epoch: 1 / (1 + epoch) for epoch in range(8)}
+
+
+@pytest.mark.parametrize(("objectives", "goes_on"), [(["score"], True), (["score", "seconds"], False)])
+def test_a_trial_whose_seconds_count_is_made_anew(objectives, goes_on):
+    found = []
+
+    def cut(number: int, x: float) -> None:
+        last = Path("sweep/0/checkpoints/last.ckpt")
+        found.append(last.exists())
+        last.parent.mkdir(exist_ok=True)
+        last.touch()
+        if not number:
+            raise CannotWrite("no room")
+
+    launcher = Launcher(cut)
+    with pytest.raises(ForecastError):
+        search(launcher, objectives=objectives, trials=1)
+    search(launcher, objectives=objectives, trials=1)
+    assert found == [False, goes_on]
 
 
 def test_a_run_that_is_no_trial_is_never_stopped(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from conftest import QUICK
 
 from forecast.sweep.folder import held
-from forecast.sweep.job import jobs, read
+from forecast.sweep.job import begun, jobs, read
 
 HERE = "hydra/launcher=basic"  # jobs in this process: what is tested is not how they run
 TRAIN = (*QUICK, "context=48", "horizon=12", "logger=none")
@@ -78,6 +78,14 @@ def test_a_sweep_of_which_every_job_is_refused_leaves_nothing_but_what_was_there
     Path("mine/notes.txt").touch()
     assert forecast("score", "-m", HERE, "sweep.folder=mine", "tables=no.csv,none.csv")[0] == 2
     assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
+
+
+def test_a_refusal_takes_away_no_training_that_was_cut_off(forecast):
+    job = begun(Path("mine"), ["tables=no.csv"]).ended("failed", 75, "interrupted", cut=True)
+    (job.folder / "checkpoints").mkdir()
+    (job.folder / "checkpoints/last.ckpt").touch()
+    code, out, _ = forecast("score", "-m", HERE, "sweep.folder=mine", "tables=no.csv,none.csv")
+    assert code == 2 and "job 0 failed: tables=no.csv" in out and read(job.folder).trained
 
 
 @pytest.mark.parametrize(
@@ -180,18 +188,74 @@ def test_a_killed_sweep_of_trainings_goes_on(csv, sweep):
         assert table["optimizer.lr"].nunique() == 6
 
 
+def points(run: Path) -> list[list[int]]:
+    """The steps of which each process that trained a run has logged the loss."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    files = sorted((run / "tensorboard").glob("events.*"), key=lambda path: path.stat().st_mtime)
+    found = [EventAccumulator(str(file), {"scalars": 0}).Reload() for file in files]
+    return [[x.step for x in each.Scalars("train/loss")] for each in found if "train/loss" in each.Tags()["scalars"]]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["joblib hydra.launcher.n_jobs=2", "submitit_local"])
-def test_other_launchers_run_the_same_jobs(forecast, csv, launcher):
-    """One of the jobs fails: it is listed, the others are done; the scores are those of our own launcher."""
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_training_of_a_sweep_that_was_cut_off_goes_on_to_the_last_bit(csv, number):
+    """Killed, or told to stop: the same command again trains what is left."""
+    words = ["train", "-m", f"data.path={csv}", *TRAIN[1:-1], "trainer.max_epochs=60", "trainer.log_every_n_steps=1"]
+    words += ["callbacks.early_stopping=null", "seed=1,2"]
+    assert started("whole.log", *words, "sweep.folder=whole").wait() == 0, Path("whole.log").read_text()
+    last, folder = Path("mine/1/checkpoints/last.ckpt"), Path("mine/1")
+    sweep = started("cut.log", *words, "sweep.folder=mine")
+    while not last.exists():
+        assert sweep.poll() is None, Path("cut.log").read_text()
+        time.sleep(0.02)
+    sweep.send_signal(number)
+    assert sweep.wait() == (-number if number == signal.SIGKILL else 75)
+    assert read(folder).trained and not read(folder).manifest
+    assert started("again.log", *words, "sweep.folder=mine").wait() == 0, Path("again.log").read_text()
+    before, after = points(folder)
+    (whole,) = points(Path("whole/1"))
+    assert after[0] > 0 and len(after) < len(whole) and {*before, *after} == {*whole}
+    for job in "01":
+        weights = [Path(sweep, job, "forecaster/model.safetensors").read_bytes() for sweep in ("whole", "mine")]
+        assert weights[0] == weights[1]
+    tables = [pd.read_csv(f"{sweep}/sweep.csv").drop(columns="seconds") for sweep in ("whole", "mine")]
+    pd.testing.assert_frame_equal(*tables)
+
+
+LAUNCHERS = {
+    "joblib": "hydra/launcher=joblib hydra.launcher.n_jobs=2",
+    "submitit": "hydra/launcher=submitit_local",
+    "ray": "hydra/launcher=ray +hydra.launcher.ray.init.num_cpus=2",  # starts a Ray of its own
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_other_launchers_run_the_same_jobs(csv, launcher):
+    """Half of the jobs fail: they are listed, and alone tried again; the rest are as by our own launcher, logs too."""
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher}_launcher")
     words = ["-m", f"data.path={csv}", *TRAIN, "seed=1,2", "data.scaler=standard,wrong"]
     environment = {key: x for key, x in os.environ.items() if key != "OMP_NUM_THREADS"}
-    tables = []
-    for folder, chosen in (("own", ["sweep.jobs=2"]), ("other", f"hydra/launcher={launcher}".split())):
+    environment |= {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+    def swept(folder: str, *chosen: str) -> pd.DataFrame:
         command = [sys.executable, "-m", "forecast", "train", *words, f"sweep.folder={folder}", *chosen]
         run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert run.returncode == 2 and "2 of 4 jobs failed" in run.stderr, run.stderr
-        assert "data.scaler=wrong: expected one of" in run.stdout
-        tables.append(pd.read_csv(Path(folder, "sweep.csv")))
+        assert run.stdout.count("data.scaler=wrong: expected one of") == 2
+        return pd.read_csv(Path(folder, "sweep.csv"))
+
+    tables = swept("own", "sweep.jobs=2"), swept("other", *LAUNCHERS[launcher].split())
     for column in ("seed", "state", "reason", "val/mae", "mae"):
         pd.testing.assert_series_equal(tables[0][column], tables[1][column], rtol=1e-6)
+    for own, other in zip(jobs(Path("own")), jobs(Path("other")), strict=True):
+        assert (own.name, own.state, own.code) == (other.name, other.state, other.code)
+        if own.state == "done":
+            logs = [(job.folder / "train.log").read_text().rpartition(",")[0] for job in (own, other)]  # but its speed
+            assert logs[0] == logs[1] != ""
+            if launcher != "submitit":  # of which each job may have all cores
+                assert own.manifest["threads"] == other.manifest["threads"]
+    before = when("other")
+    swept("other", *LAUNCHERS[launcher].split())
+    assert {name for name, time in when("other").items() if time != before[name]} == {"1", "3"}
