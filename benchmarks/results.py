@@ -10,6 +10,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from machine import processor
+
 HERE = Path(__file__).parent
 SCRIPTS = {  # and how its lines are shown
     "speed.py": ("Training, loader, forecasts, memory", "{}"),
@@ -19,11 +21,8 @@ SCRIPTS = {  # and how its lines are shown
 
 
 def machine() -> str:
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text().splitlines() if cpu.is_file() else []
-    name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), platform.processor())
     packages = ", ".join(f"{x} {version(x)}" for x in ("torch", "lightning", "pandas", "onnxruntime"))
-    return f"{name}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {packages}"
+    return f"{processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {packages}"
 
 
 def main() -> None:
