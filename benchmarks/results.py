@@ -1,6 +1,6 @@
 """Runs the benchmarks one after the other on a machine that does nothing else, and writes RESULTS.md.
 
-FORECAST_DATA=<folder with ETTh1.csv> python benchmarks/results.py
+FORECAST_DATA=<folder with ETTh1.csv> python benchmarks/results.py [what speed.py is told]
 """
 
 import os
@@ -28,7 +28,8 @@ def machine() -> str:
 def main() -> None:
     parts = [f"# What the benchmarks found\n\n{str(__doc__).strip()}\n\nLast on: {machine()}."]
     for script, (title, form) in SCRIPTS.items():
-        run = subprocess.run([sys.executable, HERE / script], capture_output=True, text=True, check=False)
+        told = sys.argv[1:] if script == "speed.py" else []
+        run = subprocess.run([sys.executable, HERE / script, *told], capture_output=True, text=True, check=False)
         if run.returncode:
             raise SystemExit(f"{script} failed:\n{run.stderr[-2000:]}")
         parts.append(f"## {title} ({script})\n\n{form.format(run.stdout.strip())}")

@@ -82,13 +82,15 @@ def spread(values: list[float], form: str) -> str:
     return f"{middle} ({low} to {high})"
 
 
-def cell(key: str, mine: list[dict[str, float]], base: list[dict[str, float]]) -> str:
-    """The median, and the ratios to others in the same round."""
-    if key not in mine[0]:
-        return ""
-    median = FIGURES[key][1].format(statistics.median(x[key] for x in mine))
+def ratio(key: str, mine: list[dict[str, float]], base: list[dict[str, float]]) -> str:
+    """Those of the same round."""
     ratios = [a[key] / b[key] for a, b in zip(mine, base, strict=True)]
-    return median if mine is base else f"{median} = {spread(ratios, '{:.2g}' if max(ratios) < 0.1 else '{:.2f}')}"
+    return spread(ratios, "{:.2g}" if max(ratios) < 0.1 else "{:.2f}")
+
+
+def cell(key: str, mine: list[dict[str, float]], base: list[dict[str, float]]) -> str:
+    median = FIGURES[key][1].format(statistics.median(x[key] for x in mine))
+    return median if mine is base else f"{median} = {ratio(key, mine, base)}"
 
 
 def compared(name: str, path: Path, rounds: int, pythons: dict[str, str], limits: list[str]) -> None:
@@ -105,7 +107,7 @@ def compared(name: str, path: Path, rounds: int, pythons: dict[str, str], limits
     for kind, results in found.items():
         cells = [cell(key, results, found["bare"]) for key in keys]
         print(f"| {KINDS.get(kind, kind)} | {' | '.join(cells)} |")
-    told = [f"{key} {cell(key, found['ours'], found['tuned']).split(' = ')[1]}" for key in ("training", *keys[2:-2])]
+    told = [f"{key} {ratio(key, found['ours'], found['tuned'])}" for key in ("training", "forecasts") if key in keys]
     print(f"\nforecast beside the bare loop with the allocator tuned: {', '.join(told)}", flush=True)
 
 
@@ -113,13 +115,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("rounds", nargs="?", type=int, default=5)
     parser.add_argument("data", nargs="*", metavar="data", help=", ".join(DATA))
-    parser.add_argument("--peers", nargs="*", default=[], choices=PEERS)
+    parser.add_argument("--peers", nargs="*", choices=PEERS, help="none named: all")
     parser.add_argument("--steps", default="60", help="of training, after the first 5")
     parser.add_argument("--seconds", default="8", help="that training or the loader may take at most")
     asked = parser.parse_args()
-    chosen = (asked.peers or PEERS) if "--peers" in sys.argv else []
+    if unknown := set(asked.data) - set(DATA):
+        parser.error(f"no data {', '.join(unknown)}: expected {', '.join(DATA)}")
+    chosen = [] if asked.peers is None else asked.peers or PEERS
     pythons = {peer: environment(peer) for peer in chosen}
-    print("Medians; behind = the ratio to the bare loop in the same round (from the least to the most).")
+    print("Medians; after = their ratio to the bare loop in the same round (from the least to the most).")
     with tempfile.TemporaryDirectory() as scratch:
         for name in asked.data or DATA:
             path = source(name, Path(scratch))
