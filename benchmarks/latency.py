@@ -12,7 +12,6 @@ import platform
 import sys
 import time
 import warnings
-from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -24,6 +23,7 @@ from forecast.data.windows import Windows
 from forecast.learning import prepared
 from forecast.recipe import laid, opened, shape_of, window_of
 from forecast.serving.graph import graph, outputs
+from machine import processor
 
 CASES = {
     "direct-lstm": [],
@@ -74,10 +74,7 @@ def main(seconds=3.0, *names):
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     torch._dynamo.config.allow_rnn = True
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text().splitlines() if cpu.is_file() else []
-    processor = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), platform.processor())
-    print(f"{processor}, {os.cpu_count()} cores, one used, {platform.system()}, python {platform.python_version()}")
+    print(f"{processor()}, {os.cpu_count()} cores, one used, {platform.system()}, python {platform.python_version()}")
     print(f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

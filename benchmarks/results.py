@@ -1,6 +1,6 @@
 """Runs the benchmarks one after the other on a machine that does nothing else, and writes RESULTS.md.
 
-FORECAST_DATA=<folder with ETTh1.csv> python benchmarks/results.py
+FORECAST_DATA=<folder with ETTh1.csv> python benchmarks/results.py [what speed.py is told]
 """
 
 import os
@@ -9,6 +9,8 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+
+from machine import processor
 
 HERE = Path(__file__).parent
 SCRIPTS = {  # and how its lines are shown
@@ -19,17 +21,15 @@ SCRIPTS = {  # and how its lines are shown
 
 
 def machine() -> str:
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text().splitlines() if cpu.is_file() else []
-    name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), platform.processor())
     packages = ", ".join(f"{x} {version(x)}" for x in ("torch", "lightning", "pandas", "onnxruntime"))
-    return f"{name}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {packages}"
+    return f"{processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {packages}"
 
 
 def main() -> None:
     parts = [f"# What the benchmarks found\n\n{str(__doc__).strip()}\n\nLast on: {machine()}."]
     for script, (title, form) in SCRIPTS.items():
-        run = subprocess.run([sys.executable, HERE / script], capture_output=True, text=True, check=False)
+        told = sys.argv[1:] if script == "speed.py" else []
+        run = subprocess.run([sys.executable, HERE / script, *told], capture_output=True, text=True, check=False)
         if run.returncode:
             raise SystemExit(f"{script} failed:\n{run.stderr[-2000:]}")
         parts.append(f"## {title} ({script})\n\n{form.format(run.stdout.strip())}")

@@ -1,235 +1,139 @@
-"""How fast is it? Ratios of medians, each figure from processes of its own that take turns; one machine's own figures.
+"""How fast is it? Medians of processes of their own that take turns, beside the bare loop and other libraries.
 
-    FORECAST_DATA=<folder with ETTh1.csv> python benchmarks/speed.py [rounds [etth1 | panel | long ...]]
+    FORECAST_DATA=<folder with ETTh1.csv> python benchmarks/speed.py [rounds [etth1 | panel | long ...]] [--peers]
 
 The task: LSTM of 64 units, context 96, horizon 24, batches of 256, Adam, float32, two threads, on ETTh1 (7 series of
 17,420), a panel (1,000 of 2,000) and one long series (1,000,000). Beside `Forecaster` stands the bare loop that one
-writes by hand for the same windows, with the allocator as it is and tuned. Training is the median of steps; forecasts
-are those of all windows of the last fifth, with their table.
+writes by hand for the same windows, with the allocator as it is and tuned. Training is the median of steps; the loader
+makes batches and drops them; forecasts are those of all windows of the last fifth, with their table. With `--peers`
+(all, or the named ones) the nearest model of each library in peers.txt does the same; what differs is said at the top
+of its file in peers/. Each is installed on first use, into an environment of its own in the folder FORECAST_PEERS
+(default ~/.cache/forecast-peers), as your pip is set up: 2 GB each where torch comes for CPUs, several times that else.
 """
 
+import argparse
+import gzip
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import venv
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "2"
-
-STEPS, WARM, CONTEXT, HORIZON, BATCH = 60, 5, 96, 24, 256
-KINDS = {"bare": "the bare loop", "tuned": "the bare loop, allocator tuned", "forecast": "forecast"}
+HERE = Path(__file__).parent
+KINDS = {"bare": "the bare loop", "tuned": "the bare loop, allocator tuned", "ours": "**forecast**"}
+PINS = [line.split() for line in (HERE / "peers.txt").read_text().splitlines()]
+PEERS = {re.split(r"[\[=]", pins[1])[0]: pins for pins in PINS}
 DATA = {"etth1": "ETTh1", "panel": "1,000 x 2,000", "long": "1 x 1,000,000"}
+FIGURES = {  # and how they are written
+    "training": ("training, windows/s", "{:,.0f}"),
+    "loader": ("loader alone, windows/s", "{:,.0f}"),
+    "forecasts": ("rolling forecasts, windows/s", "{:,.0f}"),
+    "peak": ("peak of training, MiB", "{:.0f}"),
+    "first step": ("start to first step, s", "{:.1f}"),
+}
+WAITING = (["-c", "import forecast"], ["-m", "forecast", "--help"], ["-m", "forecast", "train", "--help"])
+TRAINING = ["-m", "forecast", "train"]
 
 
-def write(folder: Path) -> None:
-    """The two made-up sets as CSV files."""
-    import numpy as np
-    import pandas as pd
-
-    rng = np.random.default_rng(7)
-    for name, (series, rows) in {"panel": (1000, 2000), "long": (1, 1_000_000)}.items():
-        x = np.arange(rows)
-        a, b, p, q = rng.uniform(0.5, 2, (4, series, 1))
-        y = (
-            a * np.sin(2 * np.pi * x / 24 + p)
-            + b * np.sin(2 * np.pi * x / 168 + q)
-            + rng.normal(0, 0.3, (series, rows))
-        )
-        stamps = pd.date_range("1900", periods=rows, freq="h").strftime("%Y-%m-%d %H:%M")
-        frame = pd.DataFrame(
-            {
-                "unique_id": np.repeat([f"s{i:04}" for i in range(series)], rows),
-                "ds": np.tile(stamps, series),
-                "y": y.ravel().round(4),
-            }
-        )
-        frame.to_csv(folder / f"{name}.csv", index=False)
+def environment(peer: str) -> str:
+    """The Python that has this peer, installed if it is not there yet."""
+    folder = Path(os.environ.get("FORECAST_PEERS", Path.home() / ".cache" / "forecast-peers")) / peer
+    python, done = str(folder / "bin" / "python"), folder / "pins.txt"
+    pins = PEERS[peer]
+    if not done.is_file() or done.read_text().split() != pins:
+        venv.create(folder, clear=True, with_pip=True)
+        for wanted in (pins[:1], pins):  # torch alone first: the build that pip is set up to take
+            subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True, stdout=sys.stderr)
+        done.write_text(" ".join(pins))
+    return python
 
 
-def steps(at: list[float]) -> float:
-    """Windows a second of the median step after the first ones."""
-    return BATCH / statistics.median(b - a for a, b in zip(at[WARM - 1 :], at[WARM:], strict=False))
+def source(name: str, scratch: Path) -> Path:
+    """The CSV file of a data set; the made-up ones are made in a process of their own, as a child's peak of memory
+    is never below that of what started it."""
+    path = scratch / f"{DATA[name] if name == 'etth1' else name}.csv"
+    if name == "etth1":
+        given = Path(os.environ["FORECAST_DATA"]) / path.name
+        path.write_bytes(given.read_bytes() if given.is_file() else gzip.decompress(Path(f"{given}.gz").read_bytes()))
+    else:
+        ran(sys.executable, "-m", "peers.synthetic", name, str(path))
+    return path
 
 
-def loaded(gather, starts) -> float:
-    """Windows a second when batches are gathered in random order and dropped."""
-    import torch
-
-    chosen = starts[torch.randperm(len(starts))[: 2000 * BATCH]].split(BATCH)
-    began = time.perf_counter()
-    for numbers in chosen:
-        gather(numbers)
-    return sum(map(len, chosen)) / (time.perf_counter() - began)
-
-
-def bare(path: Path, tuned: bool) -> dict[str, float]:
-    """The task as one writes it by hand."""
-    import pandas as pd
-    import torch
-    from torch import nn
-
-    if tuned:
-        from forecast import tune_allocator
-
-        assert tune_allocator()
-    frame = pd.read_csv(path)
-    wide = (
-        frame.drop(columns=frame.columns[0]) if "unique_id" not in frame else frame.pivot_table("y", "ds", "unique_id")
-    )
-    values = torch.tensor(wide.to_numpy("float32").T.copy())
-    train = int(values.shape[1] * 0.78)
-    values = (values - values[:, :train].mean(1, keepdim=True)) / values[:, :train].std(1, keepdim=True)
-    length, rows, flat = CONTEXT + HORIZON, values.shape[1], values.flatten()
-    view = flat.as_strided((len(flat) - length + 1, length), (1, 1))
-    series = torch.arange(len(values))[:, None] * rows
-    starts = (series + torch.arange(train - length + 1)).flatten()
-    lstm, head = nn.LSTM(1, 64, batch_first=True), nn.Linear(64, HORIZON)
-    parameters = [*lstm.parameters(), *head.parameters()]
-    optimizer, at = torch.optim.Adam(parameters, lr=0.005), []
-    for numbers in starts[torch.randperm(len(starts))[: BATCH * (STEPS + WARM)]].split(BATCH):
-        window = view.index_select(0, numbers)
-        out, _ = lstm(window[:, :CONTEXT, None])
-        loss = nn.functional.mse_loss(head(out[:, -1]), window[:, CONTEXT:])
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        at.append(time.time())
-    found = {"training": steps(at), "first step": at[0] - float(sys.argv[3]), "peak": peak()}
-    found["loader"] = loaded(lambda numbers: view.index_select(0, numbers), starts)
-    if path.stem == "ETTh1":
-        last = (series + torch.arange(int(rows * 0.8) - CONTEXT, rows - length + 1)).flatten()
-        began = time.perf_counter()
-        with torch.inference_mode():
-            answers = [head(lstm(view.index_select(0, x)[:, :CONTEXT, None])[0][:, -1]) for x in last.split(BATCH)]
-            torch.cat(answers).numpy()
-        found["forecasts"] = len(last) / (time.perf_counter() - began)
-    return found
-
-
-def ours(path: Path) -> dict[str, float]:
-    """The same through `Forecaster`."""
-    import lightning
-
-    from forecast import Forecaster, training, tune_allocator
-    from forecast.recipe import datamodule
-
-    tune_allocator()
-    at = []
-
-    class Clock(lightning.Callback):
-        def on_train_batch_end(self, *_):
-            at.append(time.time())
-
-    made = training.trainer
-
-    def clocked(*given, **named):
-        trainer = made(*given, **named)
-        trainer.callbacks.append(Clock())
-        return trainer
-
-    training.trainer = clocked
-    own = ["data=etth1", f"data.path={path}", "data.split=[0.78,0.02,0.2]", "data.joint=false"]
-    forecaster = Forecaster(
-        overrides=[
-            *(own if path.stem == "ETTh1" else ["data=csv", f"data.path={path}", "data.split=[0.78,0.02,0.2]"]),
-            "data.calendar=[]", f"context={CONTEXT}", f"horizon={HORIZON}", f"batch_size={BATCH}", "model.hidden=0",
-            "head=point", "head.loss=mse", "logger=none", "callbacks.early_stopping=null", "callbacks.figures=null",
-            "trainer.max_epochs=1", "trainer.limit_val_batches=1", f"trainer.limit_train_batches={STEPS + WARM}",
-            "trainer.enable_progress_bar=false",
-        ]
-    ).fit()  # fmt: skip
-    found = {"training": steps(at), "first step": at[0] - float(sys.argv[3]), "peak": peak()}
-    fitted = forecaster.fitted
-    module = datamodule(fitted.config, fitted.panel, fitted.borders)
-    train = module.windows["train"]
-    import torch
-
-    found["loader"] = loaded(lambda numbers: train.batch(numbers, None), torch.arange(len(train)))
-    if path.stem == "ETTh1":
-        began = time.perf_counter()
-        table = forecaster.backtest(stride=1)
-        found["forecasts"] = len(table) / HORIZON / (time.perf_counter() - began)
-    return found
-
-
-def peak() -> float:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def one(kind: str, path: Path) -> None:
-    """What a process of its own does."""
-    import warnings
-
-    import torch
-
-    warnings.filterwarnings("ignore")
-    torch.set_num_threads(2)
-    print(json.dumps(ours(path) if kind == "forecast" else bare(path, kind == "tuned")))
-
-
-def ran(*words: str) -> tuple[float, str]:
-    """Seconds and the last line of one process."""
+def ran(*words: str, apart: bool = False) -> tuple[float, str]:
+    """Seconds and the last line of one process; what is `apart` can't import forecast."""
+    paths = [str(HERE), *([] if apart else filter(None, [os.environ.get("PYTHONPATH")]))]
+    environ = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": os.pathsep.join(paths)}
     with tempfile.TemporaryDirectory() as scratch:
         began = time.time()
-        run = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=scratch, check=False)
+        run = subprocess.run(words, capture_output=True, text=True, cwd=scratch, env=environ, check=False)
         if run.returncode:
             raise SystemExit(f"{' '.join(words)}\n{run.stderr[-2000:]}")
         return time.time() - began, (run.stdout.splitlines() or [""])[-1]
 
 
-def line(name: str, values: list[float], form: str) -> str:
+def spread(values: list[float], form: str) -> str:
     middle, low, high = (form.format(x) for x in (statistics.median(values), min(values), max(values)))
-    return f"| {name} | {middle} | {low} to {high} |"
+    return f"{middle} ({low} to {high})"
 
 
-def main(rounds: int, names: list[str]) -> None:
+def ratio(key: str, mine: list[dict[str, float]], base: list[dict[str, float]]) -> str:
+    """Those of the same round."""
+    ratios = [a[key] / b[key] for a, b in zip(mine, base, strict=True)]
+    return spread(ratios, "{:.2g}" if max(ratios) < 0.1 else "{:.2f}")
+
+
+def cell(key: str, mine: list[dict[str, float]], base: list[dict[str, float]]) -> str:
+    median = FIGURES[key][1].format(statistics.median(x[key] for x in mine))
+    return median if mine is base else f"{median} = {ratio(key, mine, base)}"
+
+
+def compared(name: str, path: Path, rounds: int, pythons: dict[str, str], limits: list[str]) -> None:
+    """One data set: every kind once a round, then the table."""
+    found: dict[str, list[dict[str, float]]] = {kind: [] for kind in (*KINDS, *pythons)}
+    for _ in range(rounds):
+        for kind, results in found.items():  # taking turns
+            python, module = pythons.get(kind, sys.executable), kind.replace("-", "_")
+            words = (python, "-m", "peers", module, str(path), str(time.time()), *limits)
+            results.append(json.loads(ran(*words, apart=kind in pythons)[1]))
+            print(name, kind, results[-1], file=sys.stderr, flush=True)
+    keys = [key for key in FIGURES if key in found["bare"][0]]
+    print(f"\n### {DATA[name]}\n\n| | {' | '.join(FIGURES[key][0] for key in keys)} |\n|{'---|' * (len(keys) + 1)}")
+    for kind, results in found.items():
+        cells = [cell(key, results, found["bare"]) for key in keys]
+        print(f"| {KINDS.get(kind, kind)} | {' | '.join(cells)} |")
+    told = [f"{key} {ratio(key, found['ours'], found['tuned'])}" for key in ("training", "forecasts") if key in keys]
+    print(f"\nforecast beside the bare loop with the allocator tuned: {', '.join(told)}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("rounds", nargs="?", type=int, default=5)
+    parser.add_argument("data", nargs="*", metavar="data", help=", ".join(DATA))
+    parser.add_argument("--peers", nargs="*", choices=PEERS, help="none named: all")
+    parser.add_argument("--steps", default="60", help="of training, after the first 5")
+    parser.add_argument("--seconds", default="8", help="that training or the loader may take at most")
+    asked = parser.parse_args()
+    if unknown := set(asked.data) - set(DATA):
+        parser.error(f"no data {', '.join(unknown)}: expected {', '.join(DATA)}")
+    chosen = [] if asked.peers is None else asked.peers or PEERS
+    pythons = {peer: environment(peer) for peer in chosen}
+    print("Medians; after = their ratio to the bare loop in the same round (from the least to the most).")
     with tempfile.TemporaryDirectory() as scratch:
-        write(Path(scratch))
-        etth1 = Path(os.environ["FORECAST_DATA"]) / "ETTh1.csv"
-        paths = {"etth1": etth1 if etth1.is_file() else etth1.with_suffix(".csv.gz")}
-        paths |= {name: Path(scratch) / f"{name}.csv" for name in ("panel", "long")}
-        for name in names:
-            source = paths[name]
-            if source.suffix == ".gz":
-                import gzip
-
-                source = Path(scratch) / "ETTh1.csv"
-                source.write_bytes(gzip.decompress(paths[name].read_bytes()))
-            found = {kind: [] for kind in KINDS}
-            for _ in range(rounds):
-                for kind in KINDS:  # taking turns
-                    found[kind].append(json.loads(ran(__file__, kind, str(source), str(time.time()))[1]))
-            print(f"\n### {DATA[name]}\n\n| figure | median | from, to |\n|---|---|---|")
-            for kind, label in KINDS.items():
-                for key, unit, form in (
-                    ("training", "windows/s", "{:,.0f}"), ("loader", "windows/s", "{:,.0f}"),
-                    ("forecasts", "windows/s", "{:,.0f}"), ("peak", "MiB", "{:.0f}"), ("first step", "s", "{:.1f}"),
-                ):  # fmt: skip
-                    if key in found[kind][0]:
-                        print(line(f"{label}: {key}, {unit}", [x[key] for x in found[kind]], form))
-            for key in ("training", "forecasts"):
-                for kind in ("bare", "tuned"):
-                    if key in found[kind][0]:
-                        pairs = zip(found["forecast"], found[kind], strict=True)
-                        print(
-                            line(f"**{key}, x {KINDS[kind]}**", [a[key] / b[key] for a, b in pairs], "{:.2f}"),
-                            flush=True,
-                        )
-    print("\n### What one waits for\n\n| figure | median | from, to |\n|---|---|---|")
-    for words in (["-c", "import forecast"], ["-m", "forecast", "--help"], ["-m", "forecast", "train", "--help"]):
-        label = " ".join(words).removeprefix("-c ").removeprefix("-m ")
-        print(line(f"{label}, s", [ran(*words)[0] for _ in range(rounds)], "{:.2f}"))
-    print(line("forecast train as it is, s", [ran("-m", "forecast", "train")[0] for _ in range(2)], "{:.1f}"))
+        for name in asked.data or DATA:
+            path = source(name, Path(scratch))
+            compared(name, path, asked.rounds, pythons, [asked.steps, asked.seconds])
+            path.unlink()
+    print("\n### What one waits for\n\n| | s |\n|---|---|")
+    for words, times in [(x, asked.rounds) for x in WAITING] + [(TRAINING, min(2, asked.rounds))]:
+        label = " ".join(words[1:])
+        print(f"| {label} | {spread([ran(sys.executable, *words)[0] for _ in range(times)], '{:.2f}')} |", flush=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 4 and sys.argv[1] in KINDS:
-        one(sys.argv[1], Path(sys.argv[2]))
-    else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 5, sys.argv[2:] or list(DATA))
+    main()
