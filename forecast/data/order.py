@@ -48,12 +48,12 @@ class Order:
             order = torch.randperm(self.windows, generator=torch.Generator().manual_seed(mix(self.seed, turn)))
             order = order[place * self.drawn :][: self.drawn]
         slices = self.world * self.accumulate
-        groups = order.split(self.batch * slices)
+        groups, even = order.split(self.batch * slices), torch.ones(self.batch)
         for step, turn in islice(product(range(len(groups)), range(self.accumulate)), first, None):
             group = groups[step]
             each = -(-len(group) // slices)
             mine = group[turn * self.world + self.rank :: slices]
-            weight = torch.full((each,), slices * each / len(group))
+            weight = even if len(group) == slices * self.batch else torch.full((each,), slices * each / len(group))
             if len(mine) < each:
                 mine, weight[-1] = torch.cat((mine, mine.new_zeros(1))), 0.0
             yield mine, weight
