@@ -5,10 +5,11 @@
 The task: LSTM of 64 units, context 96, horizon 24, batches of 256, Adam, float32, two threads, on ETTh1 (7 series of
 17,420), a panel (1,000 of 2,000) and one long series (1,000,000). Beside `Forecaster` stands the bare loop that one
 writes by hand for the same windows, with the allocator as it is and tuned. Training is the median of steps; the loader
-makes batches and drops them; forecasts are those of all windows of the last fifth, with their table. With `--peers`
-(all, or the named ones) the nearest model of each library in peers.txt does the same; what differs is said at the top
-of its file in peers/. Each is installed on first use, into an environment of its own in the folder FORECAST_PEERS
-(default ~/.cache/forecast-peers), as your pip is set up: 2 GB each where torch comes for CPUs, several times that else.
+makes batches and drops them; forecasts are those of all windows of the last fifth, with their table. On ETTh1 `gru` and
+`segment` stand beside. With `--peers` (all, or the named ones) the nearest model of each library in peers.txt does the
+same; what differs is said at the top of its file in peers/. Each is installed on first use, into an environment of its
+own in the folder FORECAST_PEERS (default ~/.cache/forecast-peers), as your pip is set up: 2 GB each where torch comes
+for CPUs, several times that else.
 """
 
 import argparse
@@ -26,6 +27,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 KINDS = {"bare": "the bare loop", "tuned": "the bare loop, allocator tuned", "ours": "**forecast**"}
+MODELS = {"gru": "forecast, gru", "segment": "forecast, segment", "segment_bare": "segments by hand, allocator tuned"}
+BESIDE = (("ours", "tuned"), ("gru", "ours"), ("segment", "ours"), ("segment", "segment_bare"))
 PINS = [line.split() for line in (HERE / "peers.txt").read_text().splitlines()]
 PEERS = {re.split(r"[\[=]", pins[1])[0]: pins for pins in PINS}
 DATA = {"etth1": "ETTh1", "panel": "1,000 x 2,000", "long": "1 x 1,000,000"}
@@ -95,7 +98,8 @@ def cell(key: str, mine: list[dict[str, float]], base: list[dict[str, float]]) -
 
 def compared(name: str, path: Path, rounds: int, pythons: dict[str, str], limits: list[str]) -> None:
     """One data set: every kind once a round, then the table."""
-    found: dict[str, list[dict[str, float]]] = {kind: [] for kind in (*KINDS, *pythons)}
+    labels = KINDS | (MODELS if name == "etth1" else {}) | {peer: peer for peer in pythons}
+    found: dict[str, list[dict[str, float]]] = {kind: [] for kind in labels}
     for _ in range(rounds):
         for kind, results in found.items():  # taking turns
             python, module = pythons.get(kind, sys.executable), kind.replace("-", "_")
@@ -106,9 +110,11 @@ def compared(name: str, path: Path, rounds: int, pythons: dict[str, str], limits
     print(f"\n### {DATA[name]}\n\n| | {' | '.join(FIGURES[key][0] for key in keys)} |\n|{'---|' * (len(keys) + 1)}")
     for kind, results in found.items():
         cells = [cell(key, results, found["bare"]) for key in keys]
-        print(f"| {KINDS.get(kind, kind)} | {' | '.join(cells)} |")
-    told = [f"{key} {ratio(key, found['ours'], found['tuned'])}" for key in ("training", "forecasts") if key in keys]
-    print(f"\nforecast beside the bare loop with the allocator tuned: {', '.join(told)}", flush=True)
+        print(f"| {labels[kind]} | {' | '.join(cells)} |")
+    print()
+    for mine, base in (pair for pair in BESIDE if found.keys() >= set(pair)):
+        told = [f"{key} {ratio(key, found[mine], found[base])}" for key in ("training", "forecasts") if key in keys]
+        print(f"- {labels[mine]}, beside {labels[base]}: {', '.join(told)}", flush=True)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from forecast.interruption import Interruption
 from forecast.model.base import Emphasis, matrices
 from forecast.schedule import AVERAGES, ENDING, FROM_0, SCHEDULES, Averaging, Plateau
 from forecast.setting import built, fits, verify, whole
+from forecast.settling import Settling
 from forecast.sweep import pruning
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")  # a true half would round the scaler's numbers
@@ -177,7 +178,7 @@ def trainer(
     settings |= {"callbacks": found, "logger": False if folder is None else board(folder, since)}
     made = built("trainer", lightning.Trainer, **settings, default_root_dir=checkpoints)
     if average is not None:
-        first = int(config["callbacks"]["figures"] is not None)  # figures are of the averaged weights
+        first = 1 + (config["callbacks"]["figures"] is not None)  # figures are of the averaged weights
         share = chosen("callbacks.averaging", average, AVERAGES)
         made.callbacks.insert(first, Averaging(share, made.strategy.root_device))
     return made
@@ -186,8 +187,8 @@ def trainer(
 def callbacks(
     config: Mapping[str, Any], checkpoints: Path, forecast: Callable[[int], pd.DataFrame] | None = None
 ) -> list[lightning.Callback]:
-    """What watches training: figures, checkpoints, early stopping, a plateau's schedule, signals, progress."""
-    wanted, found = config["callbacks"], list[lightning.Callback]()
+    """What watches training: memory, figures, checkpoints, early stopping, a plateau's schedule, signals, progress."""
+    wanted, found = config["callbacks"], list[lightning.Callback]([Settling()])
     if wanted["figures"] is not None:
         limits(wanted["figures"])
         found.append(callback("figures", Figures, wanted, forecast=forecast))

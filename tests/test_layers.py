@@ -25,6 +25,7 @@ LIGHTNING = (
     "data.module",
     "training",
     "schedule",
+    "settling",
     "setting",
     "checkpoint",
     "interruption",

@@ -1,6 +1,7 @@
 """The task by `Forecaster`, from the CSV file to the forecast table."""
 
 import time
+from collections.abc import Sequence
 
 import lightning
 
@@ -10,7 +11,7 @@ from forecast.recipe import datamodule
 from peers.task import BATCH, CONTEXT, HORIZON, RATE, WARM, Task
 
 
-def measure(task: Task) -> None:
+def measure(task: Task, network: Sequence[str] = ("model.hidden=0",)) -> None:
     tune_allocator()
     made = training.trainer
 
@@ -24,7 +25,7 @@ def measure(task: Task) -> None:
     forecaster = Forecaster(
         overrides=[
             *wide, f"data.path={task.path}", "data.split=[0.78,0.02,0.2]", "data.calendar=[]", f"context={CONTEXT}",
-            f"horizon={HORIZON}", f"batch_size={BATCH}", "model.hidden=0", "head=point", "head.loss=mse",
+            f"horizon={HORIZON}", f"batch_size={BATCH}", *network, "head=point", "head.loss=mse",
             f"optimizer.lr={RATE}", "logger=none", "callbacks.early_stopping=null", "callbacks.figures=null",
             "trainer.max_epochs=1", "trainer.limit_val_batches=1", f"trainer.limit_train_batches={WARM + task.steps}",
             "trainer.enable_progress_bar=false",

@@ -1,0 +1,8 @@
+"""The task by `Forecaster`, with a GRU."""
+
+from peers import ours
+from peers.task import Task
+
+
+def measure(task: Task) -> None:
+    ours.measure(task, ["backbone=gru", "model.hidden=0"])
