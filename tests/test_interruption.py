@@ -143,7 +143,7 @@ def test_a_checkpoint_is_written_every_so_many_minutes(tmp_path):
             saved.append((Path(path).name, checkpoint["global_step"]))
             super().save_checkpoint(checkpoint, path)
 
-    settings, data, model = prepared(*THREE, "callbacks.interruption.minutes=1e-9")
+    settings, data, model = prepared(*THREE, "callbacks.interruption.minutes=1.0e-9")
     made = training.trainer(settings, tmp_path, None)
     made.strategy.checkpoint_io = Kept("a sha256")
     fit(made, model, data, None)

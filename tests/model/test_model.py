@@ -69,7 +69,7 @@ def made(
     chosen = {"model": model, "backbone": backbone, "head": head, "optimizer": "adam", "scheduler": "none"}
     config = {group: small(group, name) | (settings or {}).get(group, {}) for group, name in chosen.items()}
     config |= {"normalizer": {name: YAMLS["normalizer"][name][name] for name in normalizer}, "seed": 1}
-    config["loss"] = LOSS
+    config |= {"loss": LOSS, "trainer": {"precision": "32-true"}}
     shape = Shape(context=CONTEXT, horizon=HORIZON, season=4, series=SLOTS, width=build.width(config), **FACTS | facts)
     torch.manual_seed(1)
     return build.model(config, shape, scaling or scales(shape.channels)).eval()
