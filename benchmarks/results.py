@@ -1,6 +1,6 @@
 """Runs the benchmarks one after the other on a machine that does nothing else, and writes RESULTS.md.
 
-FORECAST_DATA=<folder with ETTh1.csv> python benchmarks/results.py [what speed.py is told]
+FORECAST_DATA=<folder with ETTh1.csv> python benchmarks/results.py
 """
 
 import os
@@ -12,12 +12,14 @@ from pathlib import Path
 
 from machine import processor
 
-HERE = Path(__file__).parent
-SCRIPTS = {  # and how its lines are shown
-    "speed.py": ("Training, loader, forecasts, memory", "{}"),
-    "latency.py": ("One forecast: p50 / p99 in milliseconds (number of calls)", "```\n{}\n```"),
-    "live.py": ("From a new row to the next forecast", "```\n{}\n```"),
-}
+HERE = Path(__file__).resolve().parent
+PARTS = (  # title, what is run, how its lines are shown
+    ("Training, loader, forecasts, memory, beside other libraries", ["speed.py", "5", "etth1", "--peers"], "{}"),
+    ("Larger data", ["speed.py", "5", "panel", "long"], "{}"),
+    ("One forecast: p50 / p99 in milliseconds (number of calls)", ["latency.py"], "```\n{}\n```"),
+    ("From a new row to the next forecast", ["live.py"], "```\n{}\n```"),
+    ("A sweep of four trainings", ["sweep.py"], "```\n{}\n```"),
+)
 
 
 def machine() -> str:
@@ -27,12 +29,11 @@ def machine() -> str:
 
 def main() -> None:
     parts = [f"# What the benchmarks found\n\n{str(__doc__).strip()}\n\nLast on: {machine()}."]
-    for script, (title, form) in SCRIPTS.items():
-        told = sys.argv[1:] if script == "speed.py" else []
-        run = subprocess.run([sys.executable, HERE / script, *told], capture_output=True, text=True, check=False)
+    for title, words, form in PARTS:
+        run = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, text=True, check=False, cwd=HERE)
         if run.returncode:
-            raise SystemExit(f"{script} failed:\n{run.stderr[-2000:]}")
-        parts.append(f"## {title} ({script})\n\n{form.format(run.stdout.strip())}")
+            raise SystemExit(f"{' '.join(words)} failed")
+        parts.append(f"## {title} ({' '.join(words)})\n\n{form.format(run.stdout.strip())}")
         (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n")
 
 

@@ -135,8 +135,14 @@ def main() -> None:
             path = source(name, Path(scratch))
             compared(name, path, asked.rounds, pythons, [asked.steps, asked.seconds])
             path.unlink()
+    if "etth1" in (asked.data or DATA):
+        waited(asked.rounds)
+
+
+def waited(rounds: int) -> None:
+    """How long the commands take that one waits for."""
     print("\n### What one waits for\n\n| | s |\n|---|---|")
-    for words, times in [(x, asked.rounds) for x in WAITING] + [(TRAINING, min(2, asked.rounds))]:
+    for words, times in [(x, rounds) for x in WAITING] + [(TRAINING, min(2, rounds))]:
         label = " ".join(words[1:])
         print(f"| {label} | {spread([ran(sys.executable, *words)[0] for _ in range(times)], '{:.2f}')} |", flush=True)
 
