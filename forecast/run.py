@@ -19,9 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from forecast import config, sweeping
 from forecast.allocator import tune_allocator
-from forecast.error import ForecastError, Refusal
+from forecast.error import ForecastError, Interrupted, Refusal
 from forecast.sweep import plugins
-from forecast.sweep.job import INTERRUPTED, own, told
+from forecast.sweep.job import own, told
 from forecast.terminal import hush
 
 BARE = {
@@ -85,7 +85,7 @@ def run(command: str, rest: list[str]) -> int:
         return 2
     except KeyboardInterrupt as error:
         print(f"forecast {command}: {str(error) or 'interrupted'}", file=sys.stderr)
-        return INTERRUPTED
+        return Interrupted.exit
     finally:
         sys.argv = script
         ours.removeHandler(shown)

@@ -42,6 +42,52 @@ def test_freed_memory_is_not_asked_for_again():
     assert max(int(tuned), int(inherited)) < min(plain, child) / 100
 
 
+HELD = """
+from pathlib import Path
+def held():
+    return int(Path("/proc/self/statm").read_text().split()[1]) // 256
+"""
+HOLE = """
+from forecast.allocator import trim
+below = libc.malloc(100 << 20)
+above = libc.malloc(100)
+libc.memset(below, 1, 100 << 20)
+libc.free(below)
+before = held()
+trim()
+print(before - held())
+"""
+
+
+@pytest.mark.skipif(not GLIBC, reason="only glibc has these options; elsewhere nothing is changed")
+def test_what_lies_free_in_the_heap_can_be_given_back():
+    assert int(said(USE + TUNE + HELD + HOLE)[-1]) > 90
+
+
+TRAINING = """
+import lightning
+from forecast import Forecaster, training
+from forecast.data.synthetic import panel
+class Held(lightning.Callback):
+    def on_train_end(self, *given):
+        print(held())
+made = training.callbacks
+training.callbacks = lambda *given: [*made(*given), Held()]
+words = ["context=96", "horizon=24", "trainer.max_epochs=1", "trainer.limit_train_batches=12", "logger=none"]
+words += ["trainer.accelerator=cpu", "trainer.limit_val_batches=1", "callbacks.figures=null"]
+words += ["trainer.enable_progress_bar=false"]
+Forecaster(data="csv", overrides=words).fit(panel(series=4, rows=1500, freq="h", seed=1))
+"""
+UNSETTLED = "from forecast.settling import Settling\nSettling.on_train_batch_end = lambda *given: None\n"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not GLIBC, reason="only glibc has these options; elsewhere nothing is changed")
+def test_training_settles_on_less_memory():
+    settled, unsettled = (int(said(TUNE + HELD + how + TRAINING)[-1]) for how in ("", UNSETTLED))
+    assert settled < unsettled - 20
+
+
 @pytest.mark.parametrize("mine", [{"MALLOC_ARENA_MAX": "4"}, {"LD_PRELOAD": ""}])
 def test_what_the_user_has_set_is_left_alone(mine):
     script = TUNE + "import os; print({k: v for k, v in os.environ.items() if k.startswith('MALLOC')} == %s)"

@@ -37,7 +37,6 @@ class Windows:
     ):
         self.panel, self.window, self.starts, self.weights = panel, window, starts, weights
         self.series = torch.searchsorted(panel.offsets, starts, right=True) - 1
-        self.slots, self.cutoffs = panel.slots[self.series], starts + window.context - 1
         views = {name: strided(getattr(panel, name), window.length) for name in WHOLE}
         views |= {name: strided(getattr(panel, name), window.context) for name in SEEN}
         facts = {name: getattr(panel, name) for name in FACTS}
@@ -50,6 +49,11 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    @property
+    def cutoffs(self) -> Int64[Tensor, " window"]:
+        """The rows seen last."""
+        return self.starts + self.window.context - 1
 
     @classmethod
     def between(cls, panel: Panel, window: Window, begin: int | Tensor, end: int | Tensor) -> "Windows":
@@ -172,13 +176,11 @@ class Windows:
 
     def batch(self, numbers: Int64[Tensor, " b"], weight: Tensor | None = None) -> Batch:
         """The windows of these numbers, gathered on the device of the panel."""
-        start, window = self.starts.index_select(0, numbers), self.window
+        start, series, window = self.starts.index_select(0, numbers), self.series.index_select(0, numbers), self.window
         taken = self.constant(len(start)) | {name: view.index_select(0, start) for name, view in self.views.items()}
-        if self.facts:
-            series = self.series.index_select(0, numbers)
-            taken |= {name: fact.index_select(0, series) for name, fact in self.facts.items()}
+        taken |= {name: fact.index_select(0, series) for name, fact in self.facts.items()}
         if len(self.panel.vintages):
-            self.renew(start, self.series.index_select(0, numbers), taken)
+            self.renew(start, series, taken)
         if self.day is not None:
             self.end_with_day(taken)
         for field, column, steps in self.hidden:
@@ -200,8 +202,8 @@ class Windows:
             y_observed=y_observed,
             target=target,
             target_observed=target_observed,
-            series=self.slots.index_select(0, numbers),
-            cutoff=self.cutoffs.index_select(0, numbers),
+            series=self.panel.slots.index_select(0, series),
+            cutoff=start + (window.context - 1),
             **taken,
         )
 

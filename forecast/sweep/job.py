@@ -12,12 +12,11 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any, Self
 
-from forecast.error import CannotWrite, ForecastError, Pruned
+from forecast.error import CannotWrite, ForecastError, Interrupted, Pruned
 
 RECORD, OUTPUT = "job.json", "output.log"
 FOLDER = "FORECAST_JOB"  # the environment variable by which a process of its own is told its folder
-INTERRUPTED = 75
-RESUMABLE = (CannotWrite.exit, INTERRUPTED)  # codes of a training that can go on
+RESUMABLE = (CannotWrite.exit, Interrupted.exit)  # codes of a training that can go on
 OVER = ("done", "pruned")  # what needs no other try
 VALUES = {  # what of a manifest may be made small, by its name in sweep.objectives
     "score": ("score", "value"),
@@ -137,7 +136,7 @@ def told(folder: Path | None) -> Iterator[None]:
 def code_of(error: BaseException) -> int:
     """The exit code of a process that such an error ends."""
     if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED
+        return Interrupted.exit
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     return error.exit if isinstance(error, ForecastError) else 1
