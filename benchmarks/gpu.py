@@ -5,7 +5,7 @@
 The LSTM task of speed.py (64 units, context 96, horizon 24, Adam) on a made-up panel of 1,000 series of 2,000 rows that
 lies on the GPU, in batches of 1,024. Windows a second from the end of the first tenth of the steps (500) to that of the
 last, between two waits for the GPU; its use in percent is the mean of what nvidia-smi says meanwhile, memory the most
-that PyTorch had of it. On the device `cpu` the same runs without these two, to see that it does.
+that PyTorch had of it. On the device `cpu` the same runs in fp32 without these two.
 """
 
 import logging
@@ -136,7 +136,7 @@ def main(batch: int = 1024, steps: int = 500, device: str = "cuda") -> None:
     print(meter.told("the bare loop, lstm, fp32", batch), flush=True)
     for network, own in NETWORKS.items():
         for form, words in FORMATS.items():
-            for compiled in ("false", "true") if device == "cuda" or form != "tf32" else ():
+            for compiled in ("false", "true") if device == "cuda" or form == "fp32" else ():
                 meter = Meter(steps, device)
                 ours(frame, batch, meter, device, [*own, *words, f"compile={compiled}"])
                 print(meter.told(f"{network}, {form}{', compiled' * (compiled == 'true')}", batch), flush=True)

@@ -33,7 +33,8 @@ def main() -> None:
         run = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, text=True, check=False, cwd=HERE)
         if run.returncode:
             raise SystemExit(f"{' '.join(words)} failed")
-        parts.append(f"## {title} ({' '.join(words)})\n\n{form.format(run.stdout.strip('\n'))}")
+        shown = form.format(run.stdout.strip("\n"))
+        parts.append(f"## {title} ({' '.join(words)})\n\n{shown}")
         (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n")
 
 
