@@ -136,6 +136,7 @@ def test_a_sweep_ranks_its_jobs_and_leaves_its_best_as_an_experiment(forecast, c
     assert code == 0 and yaml.safe_load(out) == best
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_listed_and_the_others_go_on(forecast, csv):
     """Each in a process of its own: one is refused, the other one trains, and comes out as it would alone."""
     settings = (f"data.path={csv}", *SMALL, "logger=none")
