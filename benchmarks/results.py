@@ -1,6 +1,6 @@
 """Runs the benchmarks one after the other on a machine that does nothing else, and writes RESULTS.md.
 
-FORECAST_DATA=<folder with ETTh1.csv> python benchmarks/results.py
+FORECAST_DATA=<folder> python benchmarks/results.py [accuracy.py ...]   # scripts whose parts are made anew: default all
 """
 
 import os
@@ -19,7 +19,9 @@ PARTS = (  # title, what is run, how its lines are shown
     ("One forecast: p50 / p99 in milliseconds (number of calls)", ["latency.py"], "```\n{}\n```"),
     ("From a new row to the next forecast", ["live.py"], "```\n{}\n```"),
     ("A sweep of four trainings", ["sweep.py"], "```\n{}\n```"),
+    ("Accuracy, beside published numbers", ["accuracy.py"], "{}"),
 )
+HEAD = "\n\n## "
 
 
 def machine() -> str:
@@ -28,14 +30,19 @@ def machine() -> str:
 
 
 def main() -> None:
-    parts = [f"# What the benchmarks found\n\n{str(__doc__).strip()}\n\nLast on: {machine()}."]
+    file, wanted = HERE / "RESULTS.md", sys.argv[1:]
+    _, *old = file.read_text().strip("\n").split(HEAD) if file.exists() else [""]
+    parts = {each.split("\n")[0].rsplit(" (", 1)[0]: each for each in old}
     for title, words, form in PARTS:
+        if wanted and words[0] not in wanted:
+            continue
         run = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, text=True, check=False, cwd=HERE)
         if run.returncode:
             raise SystemExit(f"{' '.join(words)} failed")
         shown = form.format(run.stdout.strip("\n"))
-        parts.append(f"## {title} ({' '.join(words)})\n\n{shown}")
-        (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n")
+        parts[title] = f"{title} ({' '.join(words)})\n\n{shown}"
+        top = f"# What the benchmarks found\n\n{str(__doc__).strip()}\n\nLast on: {machine()}."
+        file.write_text(HEAD.join([top, *(parts[x] for x, *_ in PARTS if x in parts)]) + "\n")
 
 
 if __name__ == "__main__":

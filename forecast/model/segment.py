@@ -36,8 +36,9 @@ class Segment(Model):
         decoding: Literal["parallel", "recurrent"],
         identity: bool,
         embedding: int,
+        skip: Literal["none", "last", "linear"],
     ):
-        super().__init__(shape, parts)
+        super().__init__(shape, parts, skip)
         context, horizon = shape.context, shape.horizon
         if length < 1 or context % length or horizon % length:
             fit = [x for x in range(1, min(context, horizon) + 1) if context % x == 0 == horizon % x]
@@ -59,6 +60,12 @@ class Segment(Model):
                 raise Refusal(
                     "model.decoding=recurrent needs the covariates of data.past over the horizon, where they are not "
                     "known; use decoding=parallel",
+                    "config",
+                )
+            if skip != "none":
+                raise Refusal(
+                    f"model.decoding=recurrent goes on from its own forecasts, which model.skip={skip} would shift: "
+                    "use model.skip=none or decoding=parallel",
                     "config",
                 )
             stepwise("segment", self.backbone, self.normalizers)

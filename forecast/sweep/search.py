@@ -8,11 +8,11 @@ from forecast.error import Refusal, nearest
 from forecast.sweep import study as studies
 from forecast.sweep.job import VALUES, Job, begun
 from forecast.sweep.launcher import PLUGINS
-from forecast.sweep.sweeper import Grid, judge, launched, opened, swept
+from forecast.sweep.sweeper import Grid, GridConf, judge, launched, opened
 
 
 @dataclass
-class SearchConf:
+class SearchConf(GridConf):
     _target_: str = f"{PLUGINS}.Search"
 
 
@@ -25,8 +25,8 @@ class Search(Grid):
     __module__ = PLUGINS
 
     def sweep(self, arguments: list[str]) -> None:
-        assert self.config and self.hydra_context and self.launcher
-        settings, overrides = self.config.sweep, swept(arguments, self.hydra_context)
+        assert self.config and self.launcher
+        settings, overrides = self.config.sweep, self.told(arguments)
         fixed = [
             f"{x.get_key_element()}={x.get_value_element_as_str()}" for x in overrides if not x.is_sweep_override()
         ]

@@ -1,8 +1,9 @@
 """What is tried in a sweep, and that it goes on after an interruption: what is done is skipped, the rest run again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -24,12 +25,16 @@ SETTINGS = "sweep.yaml"
 @dataclass
 class GridConf:
     _target_: str = f"{PLUGINS}.Grid"
+    params: dict[str, Any] | None = None  # what an experiment sweeps over, {seed: "1,2,3"}; the command line goes first
 
 
 class Grid(Sweeper):
     """The sweeper of `-m`: every combination of the values given."""
 
     __module__ = PLUGINS
+
+    def __init__(self, params: Mapping[str, Any] | None = None):
+        self.params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         checked(config.sweep)
@@ -41,11 +46,18 @@ class Grid(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Runs the jobs that are not done yet; raises ForecastError if any failed."""
         assert self.config and self.hydra_context and self.launcher
-        wanted = BasicSweeper.split_arguments(swept(arguments, self.hydra_context), None)[0]
+        wanted = BasicSweeper.split_arguments(self.told(arguments), None)[0]
         self.validate_batch_is_legal(wanted)
         folder = opened(self.config)
         launched(self.launcher, [begun(folder, x) for x in wanted])
         judge(folder)
+
+    def told(self, arguments: Sequence[str]) -> list[Override]:
+        """What the jobs are told: overrides other than those of the sweep itself, after those of an experiment."""
+        assert self.hydra_context
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        found = parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
+        return [x for x in found if x.key_or_group.split(".")[0] != "sweep"]
 
 
 def opened(config: DictConfig) -> Path:
@@ -54,12 +66,6 @@ def opened(config: DictConfig) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config.sweep, folder / SETTINGS)
     return folder
-
-
-def swept(arguments: Sequence[str], context: HydraContext) -> list[Override]:
-    """What the jobs are told: overrides other than those of the sweep itself."""
-    found = OverridesParser.create(config_loader=context.config_loader).parse_overrides(list(arguments))
-    return [x for x in found if x.key_or_group.split(".")[0] != "sweep"]
 
 
 def launched(launcher: Launcher, wanted: Sequence[Job]) -> list[Job]:

@@ -184,6 +184,7 @@ def test_paths_have_the_law_that_a_random_walk_has():
         (["model=segment", "model.length=5"], {}, "nearest are 2, 4, 8"),
         (["model=segment", "model.length=4", "model.hidden=7"], {}, "even number"),
         (["model=segment", "model.length=4", "model.decoding=recurrent"], {"past": 1}, "decoding=parallel"),
+        (["model=segment", "model.length=4", "model.decoding=recurrent", "model.skip=linear"], {}, "skip=none"),
         (["model=linear", "model.kernel=4"], {}, "odd number"),
         (["head=lognormal", "data.scaler=standard"], {}, "numbers above 0"),
         (["head=negative_binomial", "normalizer=[mean]"], {}, "whole numbers"),
@@ -194,10 +195,11 @@ def test_what_can_not_work_is_refused_when_the_model_is_built(overrides, facts, 
         made(*overrides, **facts)
 
 
-@pytest.mark.parametrize("model", ["direct", "seq2seq"])
+@pytest.mark.parametrize("model", ["direct", "seq2seq", "segment"])
 @pytest.mark.parametrize("skip", ["last", "linear"])
 def test_a_skip_is_what_the_networks_numbers_are_added_to(model, skip):
-    base, added = (made(f"model={model}", "head=point", f"model.skip={kind}") for kind in ("none", skip))
+    length = ["model.length=4"] if model == "segment" else []
+    base, added = (made(f"model={model}", *length, "head=point", f"model.skip={kind}") for kind in ("none", skip))
     if skip == "linear":
         nn.init.constant_(added.skip.map.weight, 0.25)
     added.load_state_dict(base.state_dict(), strict=False)
@@ -205,5 +207,5 @@ def test_a_skip_is_what_the_networks_numbers_are_added_to(model, skip):
     z = batch.y[:, -1:] if skip == "last" else batch.y.sum(1, keepdim=True) / 4
     found = added(batch)
     torch.testing.assert_close(found.loc.expand(-1, 8, -1), z.expand(-1, 8, -1), rtol=1e-6, atol=1e-4)
-    if model == "direct":
+    if model != "seq2seq":
         assert torch.equal(found.params, base(batch).params)

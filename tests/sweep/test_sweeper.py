@@ -59,6 +59,19 @@ def test_a_wider_grid_goes_on_with_a_narrower_one(forecast, tables):
     assert read(Path("mine/2")).overrides == ["tables=b.csv", "loss=mse"]
 
 
+def test_an_experiment_says_what_it_sweeps_over_and_the_command_line_goes_first(forecast, tmp_path):
+    mine = tmp_path / "conf" / "experiment" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    params = "    params:\n      seed: 1,2\n      context: 0,-1\n"
+    mine.write_text("# @package _global_\nhydra:\n  sweeper:\n" + params)
+    words = (f"--config-dir={mine.parents[1]}", HERE, "experiment=mine")
+    _, _, err = forecast("train", "-m", *words)
+    assert "4 of 4 jobs failed" in err and err.count("context=0:") == err.count("context=-1:") == 2
+    _, _, err = forecast("train", "-m", *words, "context=-2")
+    assert "2 of 2 jobs failed" in err and err.count("context=-2:") == 2
+    assert forecast("train", words[0], words[-1], "context=-3")[2].count("context=-3:") == 1  # without -m one run
+
+
 def test_a_job_that_was_cut_off_is_made_anew(forecast, tables):
     words = ("score", "-m", HERE, "sweep.folder=mine", "tables=a.csv,b.csv")
     forecast(*words)

@@ -1,0 +1,111 @@
+"""Trains the experiments of published benchmarks, three seeds each, and prints their scores beside published ones.
+
+    FORECAST_DATA=<folder> python benchmarks/accuracy.py [experiment ...] [--jobs 2]
+
+An experiment (conf/experiment) is a sweep over its seeds and members: `forecast train -m experiment=<name>`. Members of
+a seed are one forecast, their mean: `forecast backtest 'run=[...]'`. Runs lie in outputs/accuracy, an interrupted sweep
+goes on there; scores are kept in accuracy.csv, and what is in it with the same settings is not run again. Published
+numbers and their sources: published.csv.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from forecast import config
+from machine import processor
+
+HERE = Path(__file__).resolve().parent
+LEDGER, PUBLISHED = HERE / "accuracy.csv", HERE / "published.csv"
+OUT = HERE.parent / "outputs" / "accuracy"
+KEPT = ["mae", "rmse", "mae_scaled", "mse_scaled", "smape", "mase", "owa", "rmae", "wql", "coverage_80"]
+
+
+def settings(name: str) -> str:
+    """Says whether an experiment is still the one that was run."""
+    swept = yaml.safe_load((config.CONF / "experiment" / f"{name}.yaml").read_text())["hydra"]["sweeper"]["params"]
+    whole = [config.composed("train", [f"experiment={name}"]), swept]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def ran(*words: str, threads: int) -> None:
+    environ = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    subprocess.run(["forecast", *words], check=True, env=environ)
+
+
+def first(scores: Path) -> dict[str, float]:
+    """The scores of the first model in a scores.csv, those that are kept."""
+    table = pd.read_csv(scores)
+    own = table[table["model"] == table["model"].iloc[0]].set_index("metric")["value"]
+    return {name: own[name] for name in KEPT if name in own}
+
+
+def trained(name: str, jobs: int) -> list[dict[str, object]]:
+    """Runs an experiment: a row for each seed."""
+    folder = OUT / name
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    ran("train", "-m", f"experiment={name}", f"sweep.folder={folder}", f"sweep.jobs={jobs}", threads=threads)
+    table, rows = pd.read_csv(folder / "sweep.csv"), []
+    for seed, members in table.groupby("seed"):
+        runs = [str(folder / str(job)) for job in sorted(members["job"])]
+        scores = Path(runs[0]) / "scores.csv"
+        if len(runs) > 1:
+            kept = folder / f"seed {seed}"
+            if not (kept / "scores.csv").exists():
+                ran("backtest", f"run=[{','.join(runs)}]", f"folder='{kept}'", "baselines=[]", threads=threads)
+            scores = kept / "scores.csv"
+        facts = {"experiment": name, "settings": settings(name), "seed": seed, "members": len(runs)}
+        cost = {"seconds": round(members["seconds"].sum()), "machine": f"{processor()}, {threads} threads"}
+        rows.append(facts | cost | {key: round(value, 6) for key, value in first(scores).items()})
+    return rows
+
+
+def shown(known: pd.DataFrame) -> None:
+    """A line for each published number: ours over seeds, theirs, who is ahead."""
+    print(
+        "| experiment | score | ours: mean ± sd (seeds) | published | ahead | minutes a seed |\n|---|---|---|---|---|---|"
+    )
+    for (name, score), published in pd.read_csv(PUBLISHED).groupby(["experiment", "score"], sort=False):
+        own = known[known["experiment"] == name]
+        if own.empty:
+            continue
+        values = own[str(score)].tolist()
+        mean = statistics.fmean(values)
+        spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+        theirs = "; ".join(f"{x.value:g} {x.model}" for x in published.itertuples())
+        ahead = [f"{x.model}" for x in published.itertuples() if mean > x.value]  # of all scores here less is better
+        minutes = own["seconds"].mean() / 60
+        members = f", {own['members'].iloc[0]} members" if own["members"].iloc[0] > 1 else ""
+        print(
+            f"| {name} | {score} | {mean:.4f}{spread} ({len(values)}{members}) | {theirs} | "
+            f"{', '.join(ahead) or '**forecast**'} | {minutes:.1f} |"
+        )
+    print(f"\nOn: {'; '.join(known['machine'].unique())}. Sources:\n")
+    for model, source in pd.read_csv(PUBLISHED)[["model", "source"]].drop_duplicates().itertuples(index=False):
+        print(f"- {model}: {source}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("experiments", nargs="*", help="default: all that published.csv names")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at once")
+    given = parser.parse_args()
+    known = pd.read_csv(LEDGER) if LEDGER.exists() else pd.DataFrame(columns=["experiment", "settings", "machine"])
+    for name in given.experiments or pd.read_csv(PUBLISHED)["experiment"].unique():
+        if ((known["experiment"] == name) & (known["settings"] == settings(name))).any():
+            continue
+        rows = pd.DataFrame(trained(name, given.jobs))
+        known = pd.concat([known[known["experiment"] != name], rows]) if len(known) else rows
+        known.to_csv(LEDGER, index=False)
+    shown(known)
+
+
+if __name__ == "__main__":
+    main()
