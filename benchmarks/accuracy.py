@@ -69,9 +69,8 @@ def trained(name: str, jobs: int) -> list[dict[str, object]]:
 
 def shown(known: pd.DataFrame) -> None:
     """A line for each published number: ours over seeds, theirs, who is ahead."""
-    print(
-        "| experiment | score | ours: mean ± sd (seeds) | published | ahead | minutes a seed |\n|---|---|---|---|---|---|"
-    )
+    titles = ["experiment", "score", "ours: mean ± sd (seeds)", "published", "ahead", "minutes a seed"]
+    print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
     for (name, score), published in pd.read_csv(PUBLISHED).groupby(["experiment", "score"], sort=False):
         own = known[known["experiment"] == name]
         if own.empty:
