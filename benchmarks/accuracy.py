@@ -3,9 +3,9 @@
     FORECAST_DATA=<folder> python benchmarks/accuracy.py [experiment ...] [--jobs 2]
 
 An experiment (conf/experiment) is a sweep over its seeds and members: `forecast train -m experiment=<name>`. Members of
-a seed are one forecast, their mean: `forecast backtest 'run=[...]'`. Runs lie in outputs/accuracy, an interrupted sweep
-goes on there; scores are kept in accuracy.csv, and what is in it with the same settings is not run again. Published
-numbers and their sources: published.csv.
+a seed are one forecast, their mean: `forecast backtest 'run=[...]'`; those of prices learn again every 91 days. Runs lie
+in outputs/accuracy, where an interrupted sweep goes on; scores are kept in accuracy.csv, and what is in it with the same
+settings is not run again. Published numbers and their sources: published.csv.
 """
 
 import argparse
@@ -17,26 +17,30 @@ import subprocess
 from pathlib import Path
 
 import pandas as pd
-import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from forecast import config
 from machine import processor
 
 HERE = Path(__file__).resolve().parent
 LEDGER, PUBLISHED = HERE / "accuracy.csv", HERE / "published.csv"
+REFIT = dict.fromkeys(("epf_np", "epf_pjm"), ("refit.every=91", "refit.warm=true", "refit.epochs=3"))
 OUT = HERE.parent / "outputs" / "accuracy"
 KEPT = ["mae", "rmse", "mae_scaled", "mse_scaled", "smape", "mase", "owa", "rmae", "wql", "coverage_80"]
 
 
 def settings(name: str) -> str:
-    """Says whether an experiment is still the one that was run."""
-    swept = yaml.safe_load((config.CONF / "experiment" / f"{name}.yaml").read_text())["hydra"]["sweeper"]["params"]
-    whole = [config.composed("train", [f"experiment={name}"]), swept]
-    return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    """Says whether an experiment is still the one that was run, members included."""
+    with initialize_config_dir(str(config.CONF), version_base=None):
+        whole = compose("train", [f"experiment={name}"], return_hydra_config=True)
+    plain = OmegaConf.to_container(whole)
+    found = [plain.pop("hydra")["sweeper"], plain]
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def ran(*words: str, threads: int) -> None:
-    environ = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    environ = {"OMP_NUM_THREADS": str(threads), **os.environ}
     subprocess.run(["forecast", *words], check=True, env=environ)
 
 
@@ -56,11 +60,11 @@ def trained(name: str, jobs: int) -> list[dict[str, object]]:
     for seed, members in table.groupby("seed"):
         runs = [str(folder / str(job)) for job in sorted(members["job"])]
         scores = Path(runs[0]) / "scores.csv"
-        if len(runs) > 1:
-            kept = folder / f"seed {seed}"
-            if not (kept / "scores.csv").exists():
-                ran("backtest", f"run=[{','.join(runs)}]", f"folder='{kept}'", "baselines=[]", threads=threads)
-            scores = kept / "scores.csv"
+        if len(runs) > 1 or name in REFIT:
+            scores = folder / f"seed-{seed}" / "scores.csv"
+            words = (f"run=[{','.join(runs)}]", f"folder={scores.parent}", "baselines=[]", *REFIT.get(name, ()))
+            if not scores.exists():
+                ran("backtest", *words, threads=threads)
         facts = {"experiment": name, "settings": settings(name), "seed": seed, "members": len(runs)}
         cost = {"seconds": round(members["seconds"].sum()), "machine": f"{processor()}, {threads} threads"}
         rows.append(facts | cost | {key: round(value, 6) for key, value in first(scores).items()})

@@ -198,8 +198,12 @@ class Clock:
             raise Refusal(f"{key}={time}: expected a time of day on the grid of {self.freq}, such as '00:00'", "anchor")
         return since // length, DAY // length
 
-    def calendar(self, names: Sequence[str] | None) -> tuple[str, ...]:
-        """The calendar features that say something at this frequency; `names` None means all of those."""
+    def calendar(self, names: Sequence[str] | None, steps: float = np.inf) -> tuple[str, ...]:
+        """The calendar features that say something at this frequency.
+
+        `names` None means all of those whose cycle comes twice in so many steps: one that came once is no cycle, only
+        dates that a network can remember.
+        """
         kind, length, _ = self.unit
         fits = {
             "hour": not self.daily,
@@ -210,7 +214,11 @@ class Clock:
         unknown = [name for name in names or () if name not in fits]
         if unknown:
             raise Refusal(f"data.calendar: unknown feature {unknown[0]!r}; known are {', '.join(CALENDAR)}", "config")
-        return tuple(name for name in CALENDAR if fits[name] and (names is None or name in names))
+        if names is not None:
+            return tuple(name for name in CALENDAR if fits[name] and name in names)
+        year = {"ns": 365 * DAY, "B": 260, "M": 12}[kind]
+        cycles = {"hour": DAY, "weekday": 5 if kind == "B" else 7 * DAY, "month": year, "dayofyear": year}
+        return tuple(name for name in CALENDAR if fits[name] and 2 * cycles[name] <= steps * length)
 
     def features(self, ordinals: np.ndarray, names: Sequence[str]) -> np.ndarray:
         """Calendar features of the local clock as cyclic pairs: float32 [row, 2 x names], sine before cosine."""

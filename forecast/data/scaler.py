@@ -147,7 +147,7 @@ def learn(grid: Grid, until: int | np.ndarray, data: Mapping[str, Any]) -> Stati
         naive_square=seasonal[1],
         columns={name: column(values) for name, values in covariates.items()},
         categories=categories,
-        calendar=layout.clock.calendar(data["calendar"]),
+        calendar=layout.clock.calendar(data["calendar"], longest),
         season=season,
         fill=data["fill"],
         masks=data["observed"],

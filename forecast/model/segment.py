@@ -15,6 +15,8 @@ from forecast.error import Refusal
 from forecast.model._beside import Constants, stepwise
 from forecast.model.base import Model, Parts
 
+USUAL = 24  # steps of a segment at most, if they are not named: a day of hours
+
 
 class Segment(Model):
     """Each channel by itself: segments of `length` steps -> tokens of `hidden` numbers -> a step of the backbone each.
@@ -30,7 +32,7 @@ class Segment(Model):
         make_backbone: Callable[[int], Backbone],
         parts: Parts,
         *,
-        length: int,
+        length: int | None,
         hidden: int,
         dropout: float,
         decoding: Literal["parallel", "recurrent"],
@@ -40,8 +42,9 @@ class Segment(Model):
     ):
         super().__init__(shape, parts, skip)
         context, horizon = shape.context, shape.horizon
-        if length < 1 or context % length or horizon % length:
-            fit = [x for x in range(1, min(context, horizon) + 1) if context % x == 0 == horizon % x]
+        fit = [x for x in range(1, min(context, horizon) + 1) if context % x == 0 == horizon % x]
+        length = max(x for x in fit if x <= USUAL) if length is None else length
+        if length not in fit:
             near = sorted(sorted(fit, key=lambda x: abs(x - length))[:3])
             raise Refusal(
                 f"model.length={length} does not divide context={context} and horizon={horizon}: of those that do the "

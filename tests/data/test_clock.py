@@ -389,3 +389,25 @@ def test_an_unknown_calendar_feature_is_refused_with_the_known_ones():
     with pytest.raises(Refusal, match=r"'moon'.*hour, weekday, month, dayofyear") as refusal:
         Clock("h").calendar(["hour", "moon"])
     assert refusal.value.code == "config"
+
+
+@pytest.mark.parametrize(
+    ("freq", "steps", "names"),
+    [
+        ("h", 47, ()),
+        ("h", 48, ("hour",)),
+        ("h", 2 * 168, ("hour", "weekday")),
+        ("h", 2 * 8760 - 1, ("hour", "weekday")),
+        ("h", 2 * 8760, ("hour", "weekday", "month", "dayofyear")),
+        ("B", 9, ()),
+        ("B", 10, ("weekday",)),
+        ("D", 730, ("weekday", "month", "dayofyear")),
+        ("MS", 23, ()),
+        ("MS", 24, ("month",)),
+        ("QS", 8, ("month",)),
+    ],
+)
+def test_by_default_the_calendar_has_only_cycles_that_came_twice(freq, steps, names):
+    clock = Clock(freq)
+    assert clock.calendar(None, steps) == names
+    assert clock.calendar(["month"], steps) == ("month",)
