@@ -2,10 +2,10 @@
 
     FORECAST_DATA=<folder> python benchmarks/accuracy.py [experiment ...] [--jobs 2]
 
-An experiment (conf/experiment) is a sweep over its seeds and members: `forecast train -m experiment=<name>`. Members of
-a seed are one forecast, their mean: `forecast backtest 'run=[...]'`; those of prices learn again every 91 days. Runs lie
-in outputs/accuracy, where an interrupted sweep goes on; scores are kept in accuracy.csv, and what is in it with the same
-settings is not run again. Published numbers and their sources: published.csv.
+An experiment of conf/experiment is a sweep over its seeds and members: `forecast train -m experiment=<name>`. Members
+of a seed are one forecast, their mean: `forecast backtest 'run=[...]'`. Runs lie in outputs/accuracy, where an
+interrupted sweep goes on. Scores are kept in accuracy.csv; what is in it with the same settings is not run again.
+Published numbers and their sources: published.csv.
 """
 
 import argparse
@@ -25,7 +25,6 @@ from machine import processor
 
 HERE = Path(__file__).resolve().parent
 LEDGER, PUBLISHED = HERE / "accuracy.csv", HERE / "published.csv"
-REFIT = dict.fromkeys(("epf_np", "epf_pjm"), ("refit.every=91", "refit.warm=true", "refit.epochs=3"))
 OUT = HERE.parent / "outputs" / "accuracy"
 KEPT = ["mae", "rmse", "mae_scaled", "mse_scaled", "smape", "mase", "owa", "rmae", "wql", "coverage_80"]
 
@@ -60,13 +59,13 @@ def trained(name: str, jobs: int) -> list[dict[str, object]]:
     for seed, members in table.groupby("seed"):
         runs = [str(folder / str(job)) for job in sorted(members["job"])]
         scores = Path(runs[0]) / "scores.csv"
-        if len(runs) > 1 or name in REFIT:
+        if len(runs) > 1:
             scores = folder / f"seed-{seed}" / "scores.csv"
-            words = (f"run=[{','.join(runs)}]", f"folder={scores.parent}", "baselines=[]", *REFIT.get(name, ()))
+            words = (f"run=[{','.join(runs)}]", f"folder={scores.parent}", "baselines=[]")
             if not scores.exists():
                 ran("backtest", *words, threads=threads)
         facts = {"experiment": name, "settings": settings(name), "seed": seed, "members": len(runs)}
-        cost = {"seconds": round(members["seconds"].sum()), "machine": f"{processor()}, {threads} threads"}
+        cost = {"seconds": round(members["seconds"].sum()), "machine": f"{processor()}, {jobs} at once"}
         rows.append(facts | cost | {key: round(value, 6) for key, value in first(scores).items()})
     return rows
 

@@ -72,7 +72,7 @@ def main(rounds=5):
         x = torch.randn(BATCH, context, FEATURES)
         compared(context, {name: (net, partial(seconds, net, x)) for name, net in nets.items()}, rounds, "lstm")
     for context in CONTEXTS:
-        models = {"direct-lstm": whole(["model=direct"], context)}
+        models = {"direct-lstm": whole(["model=direct", "backbone=lstm"], context)}
         models["segment-gru"] = whole(["model=segment", "backbone=gru"], context)
         works = {name: (net, partial(learnt, net, batch)) for name, (net, batch) in models.items()}
         compared(context, works, rounds, "direct-lstm")

@@ -27,9 +27,9 @@ from peers.bare import Network
 from peers.task import CLIP, CONTEXT, HORIZON, RATE
 
 NETWORKS = {
-    "lstm": ["model.hidden=0"],
-    "gru": ["backbone=gru", "model.hidden=0"],
-    "mingru": ["backbone=mingru", "model.hidden=0"],
+    "lstm": ["model=direct", "backbone=lstm", "model.hidden=0"],
+    "gru": ["model=direct", "backbone=gru", "model.hidden=0"],
+    "mingru": ["model=direct", "backbone=mingru", "model.hidden=0"],
     "segment": ["model=segment", "backbone=gru"],
 }
 FORMATS = {"fp32": [], "tf32": ["tf32=true"], "bf16": ["trainer.precision=bf16-mixed"]}
@@ -117,7 +117,14 @@ def ours(frame: pd.DataFrame, batch: int, meter: Meter, device: str, words: list
         "trainer.enable_progress_bar=false",
     ]
     fixed = [f"context={CONTEXT}", f"horizon={HORIZON}", f"batch_size={batch}", "data.split=[0.78,0.02,0.2]"]
-    task = ["data.calendar=[]", "head=point", "head.loss=mse", f"optimizer.lr={RATE}", "trainer.limit_val_batches=1"]
+    task = [
+        "data.calendar=[]",
+        "normalizer=[none]",
+        "head=point",
+        "head.loss=mse",
+        f"optimizer.lr={RATE}",
+        "trainer.limit_val_batches=1",
+    ]
     where = [f"trainer.accelerator={'gpu' if device == 'cuda' else device}", f"trainer.max_epochs={meter.steps}"]
     try:
         Forecaster(overrides=[*quiet, *fixed, *task, *where, *words]).fit(frame)

@@ -31,8 +31,8 @@ OWN = {
     "segment": ["model.hidden=16"],
     "autoregressive": ["model.paths=20"],
     "direction": ["normalizer=[last]"],
-    "lognormal": ["data.scaler=none"],
-    "negative_binomial": ["data.scaler=none"],
+    "lognormal": ["data.scaler=none", "normalizer=[none]"],
+    "negative_binomial": ["data.scaler=none", "normalizer=[none]"],
 }
 
 

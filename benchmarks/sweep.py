@@ -3,7 +3,7 @@
     python benchmarks/sweep.py [rounds] [key=value ...]
 
 Each sweep is a command line of its own, from its start to its end; the ways take turns, another one first in each
-round. The trainings are the default one (lstm of 64 units, context 168, on the bundled load) with four seeds and one
+round. The trainings are the default one (a GRU over days, context 168, on the bundled load) with four seeds and one
 epoch, if no keys say otherwise. Medians over the rounds (three), and ratios of seconds to those of one job after the
 other in the same round. `OMP_NUM_THREADS` is taken away, so that each way divides the cores as it does for users; how
 many threads a job had is what its manifest says.

@@ -35,10 +35,11 @@ STAMPLESS = Layout("", None, ("y",), (), (), (), (), False, {}, (), None, Clock(
 class WindowedRegressor(RegressorMixin, BaseEstimator):
     """Rows of X are contexts, a step a column, oldest first; y is what follows: a value, or one a step of a horizon.
 
-    An argument left None means the value of conf/train.yaml (`random_state`: its seed); `overrides` set other keys of
-    the network and its training as the command line does. The last rows, in the ratio of val to train in `data.split`,
-    judge the epochs and are not learnt from. X and y are scaled each by what the other rows teach; with a normalizer
-    or model.skip, which hand a row's level on to its forecast, y has to be in the unit of X, and both are scaled as y.
+    An argument left None means the value of conf/train.yaml (`random_state`: its seed; `normalizer`: none); `overrides`
+    set other keys of the network and its training as the command line does. The last rows, in the ratio of val to train
+    in `data.split`, judge the epochs and are not learnt from. X and y are scaled each by what the other rows teach;
+    with a normalizer or model.skip, which hand a row's level on to its forecast, y has to be in the unit of X, and both
+    are scaled as y.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class WindowedRegressor(RegressorMixin, BaseEstimator):
         if self.random_state is not None:
             given["seed"] = int(check_random_state(self.random_state).randint(2**31 - 1))
         given |= {"trainer.enable_progress_bar": False, "callbacks.figures": None, "logger": "none"}
-        words = ("data=csv", *(config.override(*each) for each in given.items()), *self.overrides)
+        words = ("data=csv", "normalizer=[none]", *(config.override(*each) for each in given.items()), *self.overrides)
         found = {**deepcopy(composed(words)), "context": context, "horizon": horizon}
         build.check(found)
         if device.processes(device.able(found)):

@@ -14,7 +14,7 @@ import lightning
 import pytest
 import torch
 import yaml
-from conftest import QUICK
+from conftest import DIRECT, QUICK
 from torch import nn
 
 from forecast import Forecaster, build, config, training
@@ -58,7 +58,7 @@ everykey = pytest.mark.parametrize(("group", "name", "key"), KEYS)
 
 @cache
 def composed() -> dict:
-    return config.composed("train", ["trainer.accelerator=cpu"])
+    return config.composed("train", [*DIRECT, "trainer.accelerator=cpu"])
 
 
 def changed(path: str, value: object) -> dict:
@@ -389,9 +389,9 @@ def test_without_the_package_its_part_is_unknown():
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], "direct-lstm"),
+        ([], "segment-gru"),
         (["model=linear"], "linear"),
-        (["backbone=dilated"], "direct-dilated-gru"),
+        (["model=direct", "backbone=dilated"], "direct-dilated-gru"),
         (["model=seq2seq", "backbone=slstm", "backbone.layers=2", "backbone.dilations=[1,2]"], "seq2seq-dilated-slstm"),
     ],
 )

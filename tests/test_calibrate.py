@@ -115,12 +115,12 @@ def test_a_forecaster_saved_without_calibration_is_read(tmp_path):
 def test_scores_hold_the_forecasts_with_and_without(method):
     made, data = fitted(*METHODS[method]), frame()
     found = made.judge(data)
-    assert list(found.forecasts) == ["direct-lstm", "direct-lstm (uncalibrated)", "seasonal_naive"]
+    assert list(found.forecasts) == ["segment-gru", "segment-gru (uncalibrated)", "seasonal_naive"]
     assert list(found.scores["model"].unique()) == list(found.forecasts)
-    pd.testing.assert_frame_equal(found.forecasts["direct-lstm"], made.backtest(data), check_exact=True)
+    pd.testing.assert_frame_equal(found.forecasts["segment-gru"], made.backtest(data), check_exact=True)
     plain = fitted("calibrate=none").backtest(data)
-    pd.testing.assert_frame_equal(found.forecasts["direct-lstm (uncalibrated)"], plain, check_exact=True)
-    assert not found.forecasts["direct-lstm"][numbers(plain)].equals(plain[numbers(plain)])
+    pd.testing.assert_frame_equal(found.forecasts["segment-gru (uncalibrated)"], plain, check_exact=True)
+    assert not found.forecasts["segment-gru"][numbers(plain)].equals(plain[numbers(plain)])
 
 
 @pytest.mark.parametrize("method", ["online", "each level"])
@@ -171,7 +171,7 @@ def test_calibrated_joint_channels_have_offsets_of_their_own_scale():
     wide = frame().pivot(index="ds", columns="unique_id", values="y").mul([1, 1000, 1]).reset_index()
     wide.columns.name = None
     made = forecaster("calibrate=split", "data.joint=true", "data.target=[s0,s1,s2]").fit(wide)
-    found = made.judge(wide).forecasts["direct-lstm"]
+    found = made.judge(wide).forecasts["segment-gru"]
     inside = (found["q0.1"] <= found["y"]) & (found["y"] <= found["q0.9"])
     assert found["unique_id"].nunique() == 3 and inside.groupby(found["unique_id"]).mean().min() > 0.5
 

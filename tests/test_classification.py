@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import QUICK
+from conftest import DIRECT, QUICK
 
 from forecast import Forecaster, Refusal, config
 from forecast.board.summary import summary
@@ -22,7 +22,7 @@ MOVEMENT = ("head=direction", "normalizer=[last]", "head.bins=[-0.3,0.2]")
 DAYS, VALUES, LABELS = 40, 6, ("s", "w")
 LABELLED = (
     "data=csv", "data.start=2000-01-01", "data.freq=h", "data.scaler=none", "data.calendar=[]",
-     "data.split=[0.5,0.2,0.3]", "head=direction", "head.classes=[winter,summer]", "head.bins=null",
+     "data.split=[0.5,0.2,0.3]", *DIRECT, "head=direction", "head.classes=[winter,summer]", "head.bins=null",
     f"context={VALUES}", "horizon=1",
 )  # fmt: skip
 

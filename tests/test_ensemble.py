@@ -30,7 +30,7 @@ def forecaster(*overrides: str, **arguments) -> Forecaster:
 
 def members() -> list[Forecaster]:
     """Two seeds, another context, and another cell: equally good, so that more than one has a weight."""
-    return [forecaster(seed=1), forecaster(seed=2), forecaster(context=48), forecaster(backbone="gru")]
+    return [forecaster(seed=1), forecaster(seed=2), forecaster(context=48), forecaster(backbone="lstm")]
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_fitting_an_ensemble_does_not_see_the_test_part():
 
 def test_it_is_judged_beside_its_members_and_the_baseline_on_the_same_rows(fitted):
     judged = fitted.judge(stride=5)
-    names = ["weighted of 4", "direct-lstm 1", "direct-lstm 2", "direct-lstm 3", "direct-gru", "seasonal_naive"]
+    names = ["weighted of 4", "segment-gru 1", "segment-gru 2", "segment-gru 3", "segment-lstm", "seasonal_naive"]
     assert list(judged.forecasts) == names and list(dict.fromkeys(judged.scores["model"])) == names
     assert len({len(x) for x in judged.forecasts.values()}) == 1
     pd.testing.assert_frame_equal(judged.forecasts["weighted of 4"], fitted.backtest(stride=5), check_exact=True)
@@ -228,6 +228,6 @@ def test_runs_are_combined_on_the_command_line(runs, monkeypatch, capfd):
     out = forecast("backtest", "run=[run0,run1]", "stride=7")
     assert "mean of 2" in out and out.endswith("run: outputs/ensemble\n")
     (written,) = Path("outputs/ensemble/backtest").glob("*/scores.csv")
-    assert set(pd.read_csv(written)["model"]) == {"mean of 2", "direct-lstm", "direct-gru", "seasonal_naive"}
+    assert set(pd.read_csv(written)["model"]) == {"mean of 2", "segment-gru", "segment-lstm", "seasonal_naive"}
     made.save("kept")
     assert forecast("predict", "run=kept").endswith("run: kept\n") and list(Path("kept/predict").iterdir())

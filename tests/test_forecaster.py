@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import QUICK
+from conftest import DIRECT, QUICK
 
 from forecast import Forecaster, Refusal
 from forecast.config import CONF
@@ -323,7 +323,7 @@ def test_a_diverged_training_is_an_error():
     from forecast import Diverged
 
     with pytest.raises(Diverged, match=r"lower optimizer\.lr"):
-        forecaster("optimizer=sgd", "optimizer.lr=1e38", "trainer.gradient_clip_val=null", head="point").fit(
+        forecaster(*DIRECT, "optimizer=sgd", "optimizer.lr=1e38", "trainer.gradient_clip_val=null", head="point").fit(
             panel(series=1, rows=300, freq="h", seed=1)
         )
 

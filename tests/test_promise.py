@@ -44,8 +44,8 @@ def test_a_fitted_forecaster_keeps_every_promise(kept, fitted):
 
 CELLS = {
     "classes": ["head=direction", "normalizer=[last]"],
-    "a positive law": ["head=lognormal", "data.scaler=none"],
-    "counts": ["head=negative_binomial", "data.scaler=none"],
+    "a positive law": ["head=lognormal", "data.scaler=none", "normalizer=[none]"],
+    "counts": ["head=negative_binomial", "data.scaler=none", "normalizer=[none]"],
     "a point": ["head=point", "calibrate=none"],
     "one map": ["model=linear", "normalizer=[last]"],
     "online calibration": ["calibrate=online"],

@@ -14,12 +14,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import ranked
+from conftest import DIRECT
 
 from forecast import Forecaster, config, ranks
 from forecast.data.synthetic import panel
 from forecast.error import Diverged, ForecastError
 
-SMALL = ("context=12", "horizon=4", "backbone.hidden_size=4", "trainer.accelerator=cpu", "callbacks.figures=null")
+SMALL = (
+    *DIRECT,
+    "context=12",
+    "horizon=4",
+    "backbone.hidden_size=4",
+    "trainer.accelerator=cpu",
+    "callbacks.figures=null",
+)
 HARD = (  # all that a batch may be weighed by; 37 windows an epoch make the last step a short one
     "windows_per_epoch=37", "trainer.max_epochs=3", "loss.horizon=0.8", "loss.spike=3", "loss.series={s1: 3}",
     "loss.spike_from=0.7", "loss.l1=0.001", "data.half_life=100", "callbacks.early_stopping=null", "logger=none",

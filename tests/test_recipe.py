@@ -80,7 +80,7 @@ def test_each_series_can_be_split_by_itself_and_scores_say_so():
     for name, part in data.groupby("unique_id"):
         assert spans.loc[name, "max"] <= part["ds"].max()
         assert spans.loc[name, "min"] == part["ds"].min() + pd.Timedelta(hours=int(0.7 * ROWS) + int(0.1 * ROWS))
-    assert set(made.judge().scores["model"]) == {"direct-lstm (split by series)", "seasonal_naive"}
+    assert set(made.judge().scores["model"]) == {"segment-gru (split by series)", "seasonal_naive"}
     dates = fitted(frame(), "data.split_each=true", "data.split=['2024-01-10','2024-01-13']")
     assert len(dates.backtest())
     made.save("saved")
@@ -97,7 +97,7 @@ def test_each_series_can_be_split_by_itself_and_scores_say_so():
 def test_measurements_as_known_covariates_make_an_oracle():
     data = frame().assign(temperature=1.0)
     made = fitted(data, "data.future=[temperature]", "data.oracle=[temperature]")
-    assert made.name == "direct-lstm (oracle)"
+    assert made.name == "segment-gru (oracle)"
     with pytest.raises(Refusal, match=r"data.oracle: 'temperature' can't be named here"):
         fitted(data, "data.past=[temperature]", "data.oracle=[temperature]")
 
@@ -288,7 +288,7 @@ def test_missing_values_are_spelt_in_frames_as_in_files():
 )
 def test_values_that_the_law_of_the_head_does_not_know_are_refused(head, value, said):
     data = frame().assign(y=lambda x: x["y"].abs().round() + 1)
-    overrides = [f"head={head}", "data.scaler=none"]
+    overrides = [f"head={head}", "data.scaler=none", "normalizer=[none]"]
     fitted(data, *overrides)
     data.loc[77, "y"] = value
     with pytest.raises(Refusal, match=said) as refusal:

@@ -25,12 +25,13 @@ NAMES = {group: sorted(x.stem for x in (CONF / group).glob("*.yaml")) for group 
 NORMALIZERS = sorted(x.stem for x in (CONF / "normalizer").glob("*.yaml"))
 COVARIATES = ("data.past=[wind]", "data.future=[plan]", "data.static=[size,kind]")
 TINY = (*QUICK, *COVARIATES, "trainer.max_epochs=1", "data.split=[0.5,0.3,0.2]", "logger=none")
-LAWS = {"lognormal": "data.scaler=none", "negative_binomial": "data.scaler=none", "direction": "normalizer=[last]"}
+COUNTED = ["data.scaler=none", "normalizer=[none]"]
+LAWS = {"lognormal": COUNTED, "negative_binomial": COUNTED, "direction": ["normalizer=[last]"]}
 OWN = {"segment": ["model.length=6"], "autoregressive": ["data.past=[]", "model.paths=5"]}
 EVERY = {
     **{f"model {x}": [f"model={x}", *OWN.get(x, [])] for x in NAMES["model"]},
     **{f"backbone {x}": [f"backbone={x}"] for x in NAMES["backbone"]},
-    **{f"head {x}": [f"head={x}", *([LAWS[x]] if x in LAWS else [])] for x in NAMES["head"]},
+    **{f"head {x}": [f"head={x}", *LAWS.get(x, [])] for x in NAMES["head"]},
     **{f"normalizer {x}": [f"normalizer=[{x}]"] for x in NORMALIZERS},
     **{f"calibrate {x}": [f"calibrate={x}"] for x in ("split", "cqr", "online")},
     **{f"scaler {x}": [f"data.scaler={x}"] for x in ("asinh", "log1p", "robust", "minmax")},

@@ -11,6 +11,7 @@ import lightning
 import pytest
 import torch
 import yaml
+from conftest import DIRECT
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from safetensors.torch import load_file
 from test_build import assembled, changed
@@ -25,7 +26,15 @@ from forecast.data.synthetic import panel
 from forecast.error import Refusal
 from forecast.model.base import Model, matrices
 
-TINY = ["trainer.accelerator=cpu", "context=8", "horizon=4", "batch_size=8", "windows_per_epoch=40", "logger=none"]
+TINY = [
+    *DIRECT,
+    "trainer.accelerator=cpu",
+    "context=8",
+    "horizon=4",
+    "batch_size=8",
+    "windows_per_epoch=40",
+    "logger=none",
+]
 TINY += ["backbone.hidden_size=3", "data=csv", "scheduler=none", "trainer.max_epochs=1"]
 TINY += ["callbacks.early_stopping=null", "trainer.enable_progress_bar=false", "trainer.gradient_clip_val=null"]
 SGD = ["optimizer=sgd", "optimizer.momentum=0"]

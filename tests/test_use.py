@@ -81,7 +81,7 @@ def test_a_loaded_forecaster_tells_its_parameters_and_keeps_them(fitted, rows, t
     fitted.save(tmp_path / "kept")
     loaded = Forecaster.load(tmp_path / "kept")
     assert loaded.get_params() | {"overrides": None} == {
-        "data": None, "model": "direct", "backbone": "lstm", "head": "quantile", "normalizer": ["none"],
+        "data": None, "model": "segment", "backbone": "gru", "head": "quantile", "normalizer": ["standard"],
         "context": CONTEXT, "horizon": HORIZON, "gap": 0, "seed": 1, "overrides": None,
     }  # fmt: skip
     with pytest.raises(Refusal, match="make another one"):

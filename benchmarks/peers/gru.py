@@ -5,4 +5,4 @@ from peers.task import Task
 
 
 def measure(task: Task) -> None:
-    ours.measure(task, ["backbone=gru", "model.hidden=0"])
+    ours.measure(task, ["model=direct", "backbone=gru", "model.hidden=0"])

@@ -56,3 +56,4 @@ def draw(board: TensorBoardLogger, table: pd.DataFrame, step: int) -> None:
     for tag, made in found.items():
         board.experiment.add_figure(f"val/{tag}", made, step, close=True)
         made.clear()
+    board.experiment.flush()  # it would write two minutes later

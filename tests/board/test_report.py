@@ -396,7 +396,7 @@ def test_a_real_run_can_be_repeated_from_the_page(forecast):
     assert composed("train", overrides) == yaml.safe_load(config.read_text())
     (row,) = page.runs.values()
     scores = pd.read_csv(config.parent / "scores.csv").set_index(["model", "metric"])["value"]
-    assert float(row["mae"]) == scores["direct-lstm", "mae"] and float(row["parameters"]) > 0
+    assert float(row["mae"]) == scores["segment-gru", "mae"] and float(row["parameters"]) > 0
     assert config.read_text() in "".join(page.shown)
 
 

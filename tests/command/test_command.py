@@ -33,16 +33,16 @@ def test_a_run_leaves_all_that_it_promises(forecast, csv):
     code, out, _ = forecast("train", f"data.path={csv}", *SMALL)
     run = last(out)
     assert code == 0
-    assert run.parent == Path("outputs/my/direct-lstm")
+    assert run.parent == Path("outputs/my/segment-gru")
     names = {path.name for path in run.iterdir()}
     files = {"config.yaml", "forecast.csv", "scores.csv", "manifest.json", "train.log"}
     files |= {"forecast.png", "errors.png", "calibration.png"}
     assert names == files | {"tensorboard", "checkpoints", "forecaster"}
     scores = pd.read_csv(run / "scores.csv")
     assert list(scores.columns) == ["model", "metric", "value"]
-    assert set(scores["model"]) == {"direct-lstm", "seasonal_naive"}
+    assert set(scores["model"]) == {"segment-gru", "seasonal_naive"}
     wanted = {"mae", "rmse", "mse", "smape", "mase", "rmae", "skill", "mae_scaled", "mse_scaled", "wql", "coverage_80"}
-    assert wanted <= set(scores.loc[scores["model"] == "direct-lstm", "metric"])
+    assert wanted <= set(scores.loc[scores["model"] == "segment-gru", "metric"])
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["overrides"]["context"] == "48"
     assert len(manifest["record"]["data"]["sha256"]) == 64
@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_forecast_table(forecast, csv):
     _, out, _ = forecast("train", f"data.path={csv}", *SMALL)
     run = last(out)
     table, scores = pd.read_csv(run / "forecast.csv"), pd.read_csv(run / "scores.csv")
-    own = scores[scores["model"] == "direct-lstm"].set_index("metric")["value"]
+    own = scores[scores["model"] == "segment-gru"].set_index("metric")["value"]
     assert own["mae"] == pytest.approx((table["y"] - table["point"]).abs().mean(), rel=1e-12)
     code, out, _ = forecast("score", str(run / "forecast.csv"))
     assert code == 0
@@ -80,7 +80,7 @@ def test_tensorboard_reads_everything_back(forecast, csv):
     assert len(events.Scalars("by_step/seasonal_naive")) == 12
     plugin = events.PluginTagToContent("hparams")
     session = HParamsPluginData.FromString(plugin["_hparams_/session_start_info"]).session_start_info
-    assert session.hparams["backbone/name"].string_value == "lstm"
+    assert session.hparams["backbone/name"].string_value == "gru"
     assert session.hparams["context"].number_value == 48
     experiment = HParamsPluginData.FromString(plugin["_hparams_/experiment"]).experiment
     assert "test/mae" in {info.name.tag for info in experiment.metric_infos}

@@ -202,10 +202,12 @@ def test_nothing_is_filled_from_later_rows(hour, value):
 
 
 def test_calendar_columns_stand_after_the_known_covariates_and_are_always_observed():
-    laid, statistics, found = made(frame_of())
+    laid = grid(table(frame_of(), ROLES, "test"), AHEAD)
+    statistics = learn(laid, int(laid.first.min()) + 25, DATA | {"calendar": ["weekday", "hour"]})
+    found = panel(laid, statistics)
     calendar = laid.layout.clock.features(laid.ordinals, statistics.calendar)
-    assert statistics.calendar == ("hour", "weekday", "month", "dayofyear")
-    assert torch.equal(found.future[:, 2:], torch.from_numpy(calendar)) and found.future.shape[1] == 2 + 8
+    assert statistics.calendar == ("hour", "weekday")
+    assert torch.equal(found.future[:, 2:], torch.from_numpy(calendar)) and found.future.shape[1] == 2 + 4
     assert found.future_observed[:, 2:].all()
     bare = replace(statistics, calendar=())
     assert panel(laid, bare).future.shape[1] == 2

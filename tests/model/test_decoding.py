@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import DIRECT
 from torch import Tensor, nn
 
 from forecast import build, check
@@ -17,7 +18,7 @@ PLAIN = {"gap": 0, "channels": 1, "past": 0, "future": 0, "static": 0, "cardinal
 
 def made(*overrides: str, context: int = 24, horizon: int = 8, **facts: Any) -> Any:
     """A model from the yamls, in evaluation, for standardised data."""
-    config = composed("train", ["scheduler=none", *overrides])
+    config = composed("train", ["scheduler=none", *DIRECT, *overrides])
     shape = Shape(**PLAIN | {"context": context, "horizon": horizon, "width": build.width(config)} | facts)
     slots = torch.zeros(shape.series, shape.channels, dtype=torch.float64)
     torch.manual_seed(1)

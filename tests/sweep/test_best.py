@@ -17,7 +17,7 @@ TOLD = {
     "list": ["normalizer=[standard,season]", "horizon=12"],
     "text": ["data=csv", "data.path='my data/it\\'s Größe.csv'", "anchor='00:00'", "data.series=['1','b: c']"],
     "null": ["callbacks.early_stopping=null", "loss.series={north: 2.0}", "issue=null"],
-    "experiment": ["experiment=etth1", "backbone=gru", "head=quantile", "optimizer.lr=0.01", "normalizer=[last]"],
+    "experiment": ["experiment=etth1_96", "backbone=gru", "head=quantile", "optimizer.lr=0.01", "normalizer=[last]"],
 }
 
 
