@@ -98,9 +98,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("experiments", nargs="*", help="default: all that published.csv names")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once")
+    parser.add_argument("--known", action="store_true", help="train nothing, show what is in accuracy.csv")
     given = parser.parse_args()
     known = pd.read_csv(LEDGER) if LEDGER.exists() else pd.DataFrame(columns=["experiment", "settings", "machine"])
-    for name in given.experiments or pd.read_csv(PUBLISHED)["experiment"].unique():
+    every = [] if given.known else pd.read_csv(PUBLISHED)["experiment"].unique()
+    for name in given.experiments or every:
         if ((known["experiment"] == name) & (known["settings"] == settings(name))).any():
             continue
         rows = pd.DataFrame(trained(name, given.jobs))
