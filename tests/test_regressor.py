@@ -15,7 +15,8 @@ from forecast import Refusal, WindowedRegressor, build
 
 LINEAR = {"model": "linear", "max_epochs": 1, "lr": 0.1, "batch_size": 4}
 OWN = ("callbacks.early_stopping=null", "model.hidden=0")
-RECURRENT = {"max_epochs": 60, "lr": 0.02, "batch_size": 16, "hidden_size": 16, "overrides": OWN}
+RECURRENT = {"model": "direct", "backbone": "lstm", "hidden_size": 16, "max_epochs": 60, "lr": 0.02, "batch_size": 16}
+RECURRENT["overrides"] = OWN
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -69,7 +69,9 @@ STARTS = {"none": Nothing, "last": LastValue, "linear": Highway}
 def stepwise(model: str, backbone: Backbone, normalizers: Iterable[Any]) -> None:
     """Refuses what a model that goes step by step, on its own forecasts, can't go with."""
     if backbone.directions > 1:
-        raise Refusal(f"model={model} goes step by step: it needs backbone.bidirectional=false", "config")
+        raise Refusal(
+            f"model={model} goes step by step: it needs backbone.bidirectional=false, or model=direct", "config"
+        )
     if any(not normalizer.alike for normalizer in normalizers):
         raise Refusal(
             f"model={model} goes on from its own forecasts: normalizer=season, which treats them otherwise than the "
