@@ -60,12 +60,12 @@ class Refit:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that the folds of a backtest share."""
+    """All that the folds of a backtest share; `found` are keys of data that the first learning found by itself."""
 
     settings: Mapping[str, Any]
     grid: Grid
     borders: Borders
-    season: int
+    found: Mapping[str, Any]
     refit: Refit
     levels: tuple[float, ...] | None
     folder: Path
@@ -82,7 +82,7 @@ class Plan:
 
     def settings_of_fold(self, warm: bool) -> dict[str, Any]:
         """The settings without what is for a run alone, and with what may not change from fold to fold."""
-        data = {**self.settings["data"], "season": self.season}
+        data = {**self.settings["data"], **self.found}
         if self.refit.sliding and data["train_window"] is None:
             data["train_window"] = int(self.borders[0] - self.grid.first.min())
         trainer = {**self.settings["trainer"], "enable_progress_bar": False}

@@ -255,7 +255,8 @@ class Forecaster(Unfitted):
         with tempfile.TemporaryDirectory() as scratch:
             kept = Path(scratch if folder is None else folder)
             levels = None if levels is None else tuple(levels)
-            plan = Plan(fitted.config, given, fitted.borders, fitted.statistics.season, refit, levels, kept)
+            found = {"season": fitted.statistics.season, "calendar": list(fitted.statistics.calendar)}
+            plan = Plan(fitted.config, given, fitted.borders, found, refit, levels, kept)
             return rolled(plan, windows)
 
     def judge(

@@ -88,6 +88,21 @@ def test_only_the_first_warm_fold_learns_for_all_epochs(made, frame, monkeypatch
     assert epochs == [made.settings()["trainer"]["max_epochs"], *[3] * (len(epochs) - 1)]
 
 
+def test_folds_keep_the_calendar_of_the_first_learning(monkeypatch):
+    """Train grows beyond two weeks meanwhile; a weekday that only later folds had would not fit the weights."""
+    rows = panel(series=1, rows=480, freq="h", seed=1)
+    made, calendars, learn = Forecaster(data="csv", context=24, horizon=HORIZON, overrides=SETTINGS), [], fold.learn
+    made.fit(rows)
+
+    def seen(settings, panel, statistics, borders, *given, **named):
+        calendars.append((borders[0] - int(panel.first[0]), statistics.calendar))
+        return learn(settings, panel, statistics, borders, *given, **named)
+
+    monkeypatch.setattr(fold, "learn", seen)
+    made.backtest(rows, refit=Refit(4, warm=True))
+    assert calendars[0][0] < 336 < calendars[-1][0] and {x for _, x in calendars} == {("hour",)}
+
+
 def test_an_interrupted_backtest_goes_on_to_the_same_end(made, frame, tmp_path, monkeypatch):
     for name in ("expanding", "warm"):
         whole, kept = made.backtest(frame, refit=EVERY[name]), tmp_path / name

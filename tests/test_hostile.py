@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import DIRECT
 from safetensors.torch import load, save
 
 from forecast import Ensemble, Forecaster, Refusal
@@ -412,7 +413,7 @@ HARMLESS: dict[str, Change] = {  # what they name is looked at when somebody ask
 def sound(tmp_path_factory) -> Path:
     """A forecaster of two series."""
     frame = panel(series=2, rows=300, freq="h", seed=1)
-    overrides = [*QUICK, "data.id=unique_id", "data.time=ds", "data.target=[y]"]
+    overrides = [*DIRECT, *QUICK, "data.id=unique_id", "data.time=ds", "data.target=[y]"]
     made = Forecaster(context=24, horizon=6, overrides=overrides).fit(frame)
     made.save(folder := tmp_path_factory.mktemp("hostile") / "sound")
     return folder
