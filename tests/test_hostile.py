@@ -527,7 +527,7 @@ PLANTED: dict[str, Change] = {
     ),
     "name: of a module": put("config/backbone/name", "this"),
     "data elsewhere": put("config/data/path", "/etc/hostname"),
-    "size: too large": put("config/model/hidden", 1_000_000),
+    "size: too large": put("config/model/hidden", 3_000_000),
 }
 
 
