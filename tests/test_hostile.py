@@ -414,6 +414,7 @@ def sound(tmp_path_factory) -> Path:
     """A forecaster of two series."""
     frame = panel(series=2, rows=300, freq="h", seed=1)
     overrides = [*DIRECT, *QUICK, "data.id=unique_id", "data.time=ds", "data.target=[y]"]
+    overrides += ["data.calendar=[hour,weekday,month,dayofyear]"]  # columns enough for a planted size to be felt
     made = Forecaster(context=24, horizon=6, overrides=overrides).fit(frame)
     made.save(folder := tmp_path_factory.mktemp("hostile") / "sound")
     return folder
@@ -527,7 +528,7 @@ PLANTED: dict[str, Change] = {
     ),
     "name: of a module": put("config/backbone/name", "this"),
     "data elsewhere": put("config/data/path", "/etc/hostname"),
-    "size: too large": put("config/model/hidden", 3_000_000),
+    "size: too large": put("config/model/hidden", 1_000_000),
 }
 
 
