@@ -52,7 +52,7 @@ def first(scores: Path) -> dict[str, float]:
 
 def trained(name: str, jobs: int) -> list[dict[str, object]]:
     """Runs an experiment: a row for each seed."""
-    folder = OUT / name
+    folder = OUT / f"{name}-{settings(name)}"  # what other settings left does not count as done
     threads = max(1, (os.cpu_count() or 1) // jobs)
     ran("train", "-m", f"experiment={name}", f"sweep.folder={folder}", f"sweep.jobs={jobs}", threads=threads)
     table, rows = pd.read_csv(folder / "sweep.csv"), []
@@ -101,8 +101,8 @@ def main() -> None:
     parser.add_argument("--known", action="store_true", help="train nothing, show what is in accuracy.csv")
     given = parser.parse_args()
     known = pd.read_csv(LEDGER) if LEDGER.exists() else pd.DataFrame(columns=["experiment", "settings", "machine"])
-    every = [] if given.known else pd.read_csv(PUBLISHED)["experiment"].unique()
-    for name in given.experiments or every:
+    wanted = given.experiments or pd.read_csv(PUBLISHED)["experiment"].unique()
+    for name in [] if given.known else wanted:
         if ((known["experiment"] == name) & (known["settings"] == settings(name))).any():
             continue
         rows = pd.DataFrame(trained(name, given.jobs))
