@@ -5,7 +5,8 @@
 An experiment of conf/experiment is a sweep over its seeds and members: `forecast train -m experiment=<name>`. Members
 of a seed are one forecast, their mean: `forecast backtest 'run=[...]'`. Runs lie in outputs/accuracy, where an
 interrupted sweep goes on. Scores are kept in accuracy.csv; what is in it with the same settings is not run again.
-Published numbers and their sources: published.csv.
+Published numbers and their sources: published.csv. Where these are scaled errors (mse_scaled, mae_scaled), they are of
+every window of the test part, each step and column, and so are ours, whatever the run's own origins are.
 """
 
 import argparse
@@ -14,13 +15,15 @@ import json
 import os
 import statistics
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from forecast import config
+from forecast import Forecaster, config
 from machine import processor
 
 HERE = Path(__file__).resolve().parent
@@ -50,8 +53,29 @@ def first(scores: Path) -> dict[str, float]:
     return {name: own[name] for name in KEPT if name in own}
 
 
+@torch.inference_mode()
+def everywhere(runs: Sequence[str]) -> dict[str, float]:
+    """Errors of the runs' mean forecast on every window, on the scale of the network; no table could hold them all."""
+    members = [Forecaster.load(run) for run in runs]
+    fitted = [member.fitted for member in members]
+    panels = [member.panel(member.fitted.config["data"]["path"]) for member in members]
+    windows = [x.origins(y, 1).seeing(x.fitted.config["context"]) for x, y in zip(members, panels, strict=True)]
+    absolute, square, count = 0.0, 0.0, 0
+    for batches in zip(*(each.batches(256) for each in windows), strict=True):
+        first, scaling = batches[0], fitted[0].model.scaling
+        if any(not first.cutoff.equal(batch.cutoff) for batch in batches):
+            raise SystemExit(f"{', '.join(runs)}: their windows differ")
+        points = [x.answered(batch, [0.5])[0] for x, batch in zip(fitted, batches, strict=True)]
+        point, target = torch.stack(points).mean(0), first.target
+        error = scaling.apply(point, first.series) - scaling.apply(target, first.series)
+        absolute, square, count = absolute + error.abs().sum(), square + error.square().sum(), count + error.numel()
+    return {"mae_scaled": float(absolute / count), "mse_scaled": float(square / count)}
+
+
 def trained(name: str, jobs: int) -> list[dict[str, object]]:
     """Runs an experiment: a row for each seed."""
+    published = pd.read_csv(PUBLISHED)
+    scaled = published.loc[published["experiment"] == name, "score"].str.endswith("_scaled").any()
     folder = OUT / f"{name}-{settings(name)}"  # what other settings left does not count as done
     threads = max(1, (os.cpu_count() or 1) // jobs)
     ran("train", "-m", f"experiment={name}", f"sweep.folder={folder}", f"sweep.jobs={jobs}", threads=threads)
@@ -59,14 +83,15 @@ def trained(name: str, jobs: int) -> list[dict[str, object]]:
     for seed, members in table.groupby("seed"):
         runs = [str(folder / str(job)) for job in sorted(members["job"])]
         scores = Path(runs[0]) / "scores.csv"
-        if len(runs) > 1:
+        if len(runs) > 1 and not scaled:
             scores = folder / f"seed-{seed}" / "scores.csv"
             words = (f"run=[{','.join(runs)}]", f"folder={scores.parent}", "baselines=[]")
             if not scores.exists():
                 ran("backtest", *words, threads=threads)
+        found = everywhere(runs) if scaled else first(scores)
         facts = {"experiment": name, "settings": settings(name), "seed": seed, "members": len(runs)}
         cost = {"seconds": round(members["seconds"].sum()), "machine": f"{processor()}, {jobs} at once"}
-        rows.append(facts | cost | {key: round(value, 6) for key, value in first(scores).items()})
+        rows.append(facts | cost | {key: round(value, 6) for key, value in found.items()})
     return rows
 
 
