@@ -245,9 +245,9 @@ def sorted_once(long: pd.DataFrame, layout: Layout, repair: str | None, source: 
     codes, instants = long["unique_id"].cat.codes.to_numpy(), pd.DatetimeIndex(long["ds"], copy=False).asi8
     same = codes[1:] == codes[:-1]
     if ((codes[1:] < codes[:-1]) | (same & (instants[1:] < instants[:-1]))).any():
-        log.info("%s: rows were not in time order and have been sorted", source)
         order = np.argsort(codes, kind="stable")  # quick, and enough where only the series are mixed
         if ((np.diff(codes[order]) == 0) & (np.diff(instants[order]) < 0)).any():
+            log.info("%s: rows were not in time order and have been sorted", source)
             order = np.lexsort((instants, codes))
         long, codes, instants = long.iloc[order].reset_index(drop=True), codes[order], instants[order]
         same = codes[1:] == codes[:-1]
