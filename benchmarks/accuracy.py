@@ -24,11 +24,14 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from forecast import Forecaster, config
+from forecast.evaluation.baseline import BASELINES, TRAINED
+from m4 import competition
 from machine import processor
 
 HERE = Path(__file__).resolve().parent
 LEDGER, PUBLISHED = HERE / "accuracy.csv", HERE / "published.csv"
 OUT = HERE.parent / "outputs" / "accuracy"
+OWN = {"m4_hourly": competition}  # experiments with scores of their own
 KEPT = ["mae", "rmse", "mae_scaled", "mse_scaled", "smape", "mase", "owa", "rmae", "wql", "coverage_80"]
 
 
@@ -46,11 +49,18 @@ def ran(*words: str, threads: int) -> None:
     subprocess.run(["forecast", *words], check=True, env=environ)
 
 
-def first(scores: Path) -> dict[str, float]:
-    """The scores of the first model in a scores.csv, those that are kept."""
-    table = pd.read_csv(scores)
-    own = table[table["model"] == table["model"].iloc[0]].set_index("metric")["value"]
-    return {name: own[name] for name in KEPT if name in own}
+def tabled(runs: Sequence[str], folder: Path) -> dict[str, float]:
+    """Scores of the runs' mean forecast at their own origins, those that are kept, and those of baselines."""
+    scores = Path(runs[0]) / "scores.csv"
+    if len(runs) > 1:
+        scores = folder / "scores.csv"
+        if not scores.exists():
+            ran("backtest", f"run=[{','.join(runs)}]", f"folder={folder}", threads=1)
+    table = pd.read_csv(scores).set_index(["model", "metric"])["value"].unstack("model", sort=False)
+    own = table.iloc[:, 0].to_dict()
+    found = {name: own[name] for name in KEPT if name in own}
+    beside = [model for model in (*BASELINES, *TRAINED) if model in table]
+    return found | {f"{name} {model}": table.loc[name, model] for model in beside for name in ("mae", "wql")}
 
 
 @torch.inference_mode()
@@ -82,13 +92,10 @@ def trained(name: str, jobs: int) -> list[dict[str, object]]:
     table, rows = pd.read_csv(folder / "sweep.csv"), []
     for seed, members in table.groupby("seed"):
         runs = [str(folder / str(job)) for job in sorted(members["job"])]
-        scores = Path(runs[0]) / "scores.csv"
-        if len(runs) > 1 and not scaled:
-            scores = folder / f"seed-{seed}" / "scores.csv"
-            words = (f"run=[{','.join(runs)}]", f"folder={scores.parent}", "baselines=[]")
-            if not scores.exists():
-                ran("backtest", *words, threads=threads)
-        found = everywhere(runs) if scaled else first(scores)
+        if name in OWN:
+            found = OWN[name](runs)
+        else:
+            found = everywhere(runs) if scaled else tabled(runs, folder / f"seed-{seed}")
         facts = {"experiment": name, "settings": settings(name), "seed": seed, "members": len(runs)}
         cost = {"seconds": round(members["seconds"].sum()), "machine": f"{processor()}, {jobs} at once"}
         rows.append(facts | cost | {key: round(value, 6) for key, value in found.items()})
@@ -131,6 +138,7 @@ def main() -> None:
         if ((known["experiment"] == name) & (known["settings"] == settings(name))).any():
             continue
         rows = pd.DataFrame(trained(name, given.jobs))
+        known = pd.read_csv(LEDGER) if LEDGER.exists() else known  # others may have written meanwhile
         known = pd.concat([known[known["experiment"] != name], rows]) if len(known) else rows
         known.to_csv(LEDGER, index=False)
     shown(known)
