@@ -17,6 +17,7 @@ import statistics
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -40,8 +41,15 @@ def settings(name: str) -> str:
     with initialize_config_dir(str(config.CONF), version_base=None):
         whole = compose("train", [f"experiment={name}"], return_hydra_config=True)
     plain = OmegaConf.to_container(whole)
-    found = [plain.pop("hydra")["sweeper"], plain]
+    found = given([plain.pop("hydra")["sweeper"], plain])
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def given(settings: Any) -> Any:
+    """Settings without those that are null: a key that comes new into the yamls as null changes nothing."""
+    if isinstance(settings, dict):
+        return {key: given(value) for key, value in settings.items() if value is not None}
+    return [given(x) for x in settings] if isinstance(settings, list) else settings
 
 
 def ran(*words: str, threads: int) -> None:
@@ -75,7 +83,7 @@ def everywhere(runs: Sequence[str]) -> dict[str, float]:
         first, scaling = batches[0], fitted[0].model.scaling
         if any(not first.cutoff.equal(batch.cutoff) for batch in batches):
             raise SystemExit(f"{', '.join(runs)}: their windows differ")
-        points = [x.answered(batch, [0.5])[0] for x, batch in zip(fitted, batches, strict=True)]
+        points = [x.answered(batch, x.model.head.levels)[0] for x, batch in zip(fitted, batches, strict=True)]
         point, target = torch.stack(points).mean(0), first.target
         error = scaling.apply(point, first.series) - scaling.apply(target, first.series)
         absolute, square, count = absolute + error.abs().sum(), square + error.square().sum(), count + error.numel()
@@ -131,13 +139,13 @@ def main() -> None:
     parser.add_argument("experiments", nargs="*", help="default: all that published.csv names")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once")
     parser.add_argument("--known", action="store_true", help="train nothing, show what is in accuracy.csv")
-    given = parser.parse_args()
+    asked = parser.parse_args()
     known = pd.read_csv(LEDGER) if LEDGER.exists() else pd.DataFrame(columns=["experiment", "settings", "machine"])
-    wanted = given.experiments or pd.read_csv(PUBLISHED)["experiment"].unique()
-    for name in [] if given.known else wanted:
+    wanted = asked.experiments or pd.read_csv(PUBLISHED)["experiment"].unique()
+    for name in [] if asked.known else wanted:
         if ((known["experiment"] == name) & (known["settings"] == settings(name))).any():
             continue
-        rows = pd.DataFrame(trained(name, given.jobs))
+        rows = pd.DataFrame(trained(name, asked.jobs))
         known = pd.read_csv(LEDGER) if LEDGER.exists() else known  # others may have written meanwhile
         known = pd.concat([known[known["experiment"] != name], rows]) if len(known) else rows
         known.to_csv(LEDGER, index=False)
