@@ -67,8 +67,7 @@ def tabled(runs: Sequence[str], folder: Path) -> dict[str, float]:
     table = pd.read_csv(scores).set_index(["model", "metric"])["value"].unstack("model", sort=False)
     own = table.iloc[:, 0].to_dict()
     found = {name: own[name] for name in KEPT if name in own}
-    beside = [model for model in (*BASELINES, *TRAINED) if model in table]
-    return found | {f"{name} {model}": table.loc[name, model] for model in beside for name in ("mae", "wql")}
+    return found | {f"mae {model}": table.loc["mae", model] for model in (*BASELINES, *TRAINED) if model in table}
 
 
 @torch.inference_mode()
