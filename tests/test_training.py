@@ -130,7 +130,7 @@ def yaml_of(group: str, name: str) -> dict:
 
 def test_each_name_of_a_table_has_its_yaml():
     assert sorted(training.OPTIMIZERS) == names("optimizer") and sorted(training.SCHEDULES) == names("scheduler")
-    assert sorted(training.AVERAGES) == sorted(set(names("callbacks")) - {"default"})
+    assert sorted(training.AVERAGES) == sorted(set(names("callbacks")) - {"plain"})
 
 
 TABLE = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop}
