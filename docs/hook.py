@@ -36,8 +36,14 @@ def title(path: Path) -> str:
 
 
 def python(pattern: str) -> str:
-    """The first docstring of each file, and those of what is public in it."""
-    return "\n\n".join(f"::: {'.'.join(path.relative_to(ROOT).with_suffix('').parts)}" for path in files(pattern))
+    """The docstrings of each file and of the class that it is called after; helpers are left out."""
+    parts = []
+    for path in files(pattern):
+        names = [x.name for x in ast.parse(path.read_text()).body if isinstance(x, ast.ClassDef)]
+        own = [name for name in names if name.lower() == path.stem.replace("_", "")]
+        place = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        parts.append(f"::: {place}\n    options:\n      members: [{', '.join(own)}]")
+    return "\n\n".join(parts)
 
 
 def commands(_: str) -> str:

@@ -59,7 +59,7 @@ def board(tab: Page) -> None:
     tab.goto(f"{BOARD}/?darkMode=false#timeseries")
     tab.get_by_role("combobox", name="Filter tags (regex)").fill("^(train/loss|val/loss|val/mae|forecast/fan)")
     tab.get_by_role("button", name="Settings").first.click()
-    tab.wait_for_timeout(8000)
+    tab.wait_for_timeout(40_000)  # without a GPU curves take their time
     kept("tensorboard", tab.screenshot())
 
 

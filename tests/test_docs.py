@@ -147,7 +147,6 @@ def test_the_reference_shows_every_yaml():
     assert shown == groups | {CONF / "train.yaml"}
 
 
-@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path):
     """Links, anchors and docstrings are there; nothing is loaded from elsewhere."""
     pytest.importorskip("mkdocs", reason="needs the extra docs")
