@@ -97,7 +97,11 @@ def test_a_quick_page_runs(path, forecast):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [path for path in DOCS if path not in QUICK + FILES], ids=name)
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.filterwarnings(
+    "ignore:Creating legend with loc:UserWarning"
+)  # of matplotlib, where a second is not enough
+@pytest.mark.parametrize("path", [path for path in DOCS if path not in FILES], ids=name)
 def test_a_page_runs_from_top_to_bottom(path, forecast):
     walk(blocks(path), forecast, slowly=True)
 
