@@ -17,6 +17,7 @@ import statistics
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -24,11 +25,14 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from forecast import Forecaster, config
+from forecast.evaluation.baseline import BASELINES, TRAINED
+from m4 import competition
 from machine import processor
 
 HERE = Path(__file__).resolve().parent
 LEDGER, PUBLISHED = HERE / "accuracy.csv", HERE / "published.csv"
 OUT = HERE.parent / "outputs" / "accuracy"
+OWN = {"m4_hourly": competition}  # experiments with scores of their own
 KEPT = ["mae", "rmse", "mae_scaled", "mse_scaled", "smape", "mase", "owa", "rmae", "wql", "coverage_80"]
 
 
@@ -37,8 +41,15 @@ def settings(name: str) -> str:
     with initialize_config_dir(str(config.CONF), version_base=None):
         whole = compose("train", [f"experiment={name}"], return_hydra_config=True)
     plain = OmegaConf.to_container(whole)
-    found = [plain.pop("hydra")["sweeper"], plain]
+    found = given([plain.pop("hydra")["sweeper"], plain])
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def given(settings: Any) -> Any:
+    """Settings without those that are null: a key that comes new into the yamls as null changes nothing."""
+    if isinstance(settings, dict):
+        return {key: given(value) for key, value in settings.items() if value is not None}
+    return [given(x) for x in settings] if isinstance(settings, list) else settings
 
 
 def ran(*words: str, threads: int) -> None:
@@ -46,11 +57,17 @@ def ran(*words: str, threads: int) -> None:
     subprocess.run(["forecast", *words], check=True, env=environ)
 
 
-def first(scores: Path) -> dict[str, float]:
-    """The scores of the first model in a scores.csv, those that are kept."""
-    table = pd.read_csv(scores)
-    own = table[table["model"] == table["model"].iloc[0]].set_index("metric")["value"]
-    return {name: own[name] for name in KEPT if name in own}
+def tabled(runs: Sequence[str], folder: Path) -> dict[str, float]:
+    """Scores of the runs' mean forecast at their own origins, those that are kept, and those of baselines."""
+    scores = Path(runs[0]) / "scores.csv"
+    if len(runs) > 1:
+        scores = folder / "scores.csv"
+        if not scores.exists():
+            ran("backtest", f"run=[{','.join(runs)}]", f"folder={folder}", threads=1)
+    table = pd.read_csv(scores).set_index(["model", "metric"])["value"].unstack("model", sort=False)
+    own = table.iloc[:, 0].to_dict()
+    found = {name: own[name] for name in KEPT if name in own}
+    return found | {f"mae {model}": table.loc["mae", model] for model in (*BASELINES, *TRAINED) if model in table}
 
 
 @torch.inference_mode()
@@ -65,7 +82,7 @@ def everywhere(runs: Sequence[str]) -> dict[str, float]:
         first, scaling = batches[0], fitted[0].model.scaling
         if any(not first.cutoff.equal(batch.cutoff) for batch in batches):
             raise SystemExit(f"{', '.join(runs)}: their windows differ")
-        points = [x.answered(batch, [0.5])[0] for x, batch in zip(fitted, batches, strict=True)]
+        points = [x.answered(batch, x.model.head.levels)[0] for x, batch in zip(fitted, batches, strict=True)]
         point, target = torch.stack(points).mean(0), first.target
         error = scaling.apply(point, first.series) - scaling.apply(target, first.series)
         absolute, square, count = absolute + error.abs().sum(), square + error.square().sum(), count + error.numel()
@@ -82,13 +99,10 @@ def trained(name: str, jobs: int) -> list[dict[str, object]]:
     table, rows = pd.read_csv(folder / "sweep.csv"), []
     for seed, members in table.groupby("seed"):
         runs = [str(folder / str(job)) for job in sorted(members["job"])]
-        scores = Path(runs[0]) / "scores.csv"
-        if len(runs) > 1 and not scaled:
-            scores = folder / f"seed-{seed}" / "scores.csv"
-            words = (f"run=[{','.join(runs)}]", f"folder={scores.parent}", "baselines=[]")
-            if not scores.exists():
-                ran("backtest", *words, threads=threads)
-        found = everywhere(runs) if scaled else first(scores)
+        if name in OWN:
+            found = OWN[name](runs)
+        else:
+            found = everywhere(runs) if scaled else tabled(runs, folder / f"seed-{seed}")
         facts = {"experiment": name, "settings": settings(name), "seed": seed, "members": len(runs)}
         cost = {"seconds": round(members["seconds"].sum()), "machine": f"{processor()}, {jobs} at once"}
         rows.append(facts | cost | {key: round(value, 6) for key, value in found.items()})
@@ -124,13 +138,14 @@ def main() -> None:
     parser.add_argument("experiments", nargs="*", help="default: all that published.csv names")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once")
     parser.add_argument("--known", action="store_true", help="train nothing, show what is in accuracy.csv")
-    given = parser.parse_args()
+    asked = parser.parse_args()
     known = pd.read_csv(LEDGER) if LEDGER.exists() else pd.DataFrame(columns=["experiment", "settings", "machine"])
-    wanted = given.experiments or pd.read_csv(PUBLISHED)["experiment"].unique()
-    for name in [] if given.known else wanted:
+    wanted = asked.experiments or pd.read_csv(PUBLISHED)["experiment"].unique()
+    for name in [] if asked.known else wanted:
         if ((known["experiment"] == name) & (known["settings"] == settings(name))).any():
             continue
-        rows = pd.DataFrame(trained(name, given.jobs))
+        rows = pd.DataFrame(trained(name, asked.jobs))
+        known = pd.read_csv(LEDGER) if LEDGER.exists() else known  # others may have written meanwhile
         known = pd.concat([known[known["experiment"] != name], rows]) if len(known) else rows
         known.to_csv(LEDGER, index=False)
     shown(known)

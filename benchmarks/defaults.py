@@ -1,7 +1,7 @@
 """What a newcomer's first run reaches: `forecast train` with its defaults, or others, on ten very different data sets.
 
     FORECAST_DATA=<folder> python benchmarks/defaults.py [override ...] [--jobs 2]
-    python benchmarks/defaults.py model=direct backbone=lstm 'normalizer=[none]'     # of others
+    python benchmarks/defaults.py model=direct backbone=lstm --of load epf_NP ETTh1    # of others, on some of the sets
 
 MAE against seasonal naive (below 1: better), coverage of 80 % intervals and seconds with one thread. Long files are
 learnt from 10,000 windows an epoch, so that all ten take minutes. Choose by val/mae; the rest only tells.
@@ -51,10 +51,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("overrides", nargs="*", metavar="override")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once")
+    parser.add_argument(
+        "--of", nargs="+", choices=GIVEN, default=list(GIVEN), help="data sets, default all", metavar="set"
+    )
     given = parser.parse_args()
     print("| data | MAE / naive | coverage of 80 % | val/mae | s |\n|---|---|---|---|---|", flush=True)
     with ThreadPoolExecutor(given.jobs) as pool:
-        found = list(pool.map(lambda name: trained(name, given.overrides), GIVEN))
+        found = list(pool.map(lambda name: trained(name, given.overrides), given.of))
     mean = statistics.geometric_mean([x["rmae"] for x in found])
     missed = statistics.fmean([abs(x["coverage_80"] - 0.8) for x in found])
     val, seconds = (statistics.geometric_mean([x[key] for x in found]) for key in ("val/mae", "seconds"))

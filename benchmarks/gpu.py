@@ -112,6 +112,7 @@ def ours(frame: pd.DataFrame, batch: int, meter: Meter, device: str, words: list
     made, training.trainer = training.trainer, clocked
     quiet = [
         "logger=none",
+        "callbacks=plain",
         "callbacks.figures=null",
         "callbacks.early_stopping=null",
         "trainer.enable_progress_bar=false",

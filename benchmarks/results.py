@@ -20,6 +20,7 @@ PARTS = (  # title, what is run, how its lines are shown
     ("One forecast: p50 / p99 in milliseconds (number of calls)", ["latency.py"], "```\n{}\n```"),
     ("From a new row to the next forecast", ["live.py"], "```\n{}\n```"),
     ("A sweep of four trainings", ["sweep.py"], "```\n{}\n```"),
+    ("What a first run reaches, with the defaults", ["defaults.py"], "{}"),
     ("Accuracy, beside published numbers", ["accuracy.py", "--known"], "{}"),
 )
 HEAD = "\n\n## "

@@ -93,7 +93,7 @@ class Fitted:
 
     def forecast(self, windows: Windows, levels: Sequence[float] | None = None) -> pd.DataFrame:
         """The forecast table of windows."""
-        model, gap = self.model.eval(), windows.window.gap
+        model, gap = self.model, windows.window.gap
         levels = sorted(model.head.levels if levels is None else levels)
         windows = windows.seeing(model.shape.context)  # origins may have a longer one
         results = []
@@ -115,7 +115,7 @@ class Fitted:
 
     def answered(self, batch: Batch, levels: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Points [b horizon c] and quantiles [b horizon c q], within bounds; of classes numbers and probabilities."""
-        model, data = self.model, self.config["data"]
+        model, data = self.model.eval(), self.config["data"]
         if model.head.classes:
             params = model(batch).params
             spread = torch.cat((model.head.quantiles(params, levels), model.head.probabilities(params)), -1)

@@ -19,7 +19,15 @@ def squares(document: Document) -> Document:
     return {**document, "calibration": None, **document, "statistics": {"naive_square": unknown, **statistics}}
 
 
-UPGRADES: dict[int, Callable[[Document], Document]] = {1: squares}
+def covariates(document: Document) -> Document:
+    """Segments of format 2 took covariates as they are."""
+    config = document["config"]
+    if config["model"]["name"] != "segment":
+        return document
+    return {**document, "config": {**config, "model": {"covariates": None, **config["model"]}}}
+
+
+UPGRADES: dict[int, Callable[[Document], Document]] = {1: squares, 2: covariates}
 FORMAT = max(UPGRADES) + 1
 
 

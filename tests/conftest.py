@@ -22,7 +22,7 @@ TENSORS = (
 )
 install_import_hook([f"forecast.{name}" for name in TENSORS], "beartype.beartype")
 
-DIRECT = ("model=direct", "backbone=lstm", "normalizer=[none]")  # whose arithmetic tests write out by hand
+DIRECT = ("model=direct", "backbone=lstm", "normalizer=[none]", "callbacks=plain")  # whose arithmetic tests write out by hand
 QUICK = (
     "trainer.max_epochs=1",
     "trainer.limit_train_batches=4",

@@ -78,8 +78,8 @@ def equal(one: dict, other: dict) -> bool:
 
 THREE = ("trainer.max_epochs=3",)  # of 5 steps, with 3 batches of validation each
 CASES = {
-    "plain": THREE,
-    "ema": (*THREE, "callbacks=ema"),
+    "plain": (*THREE, "callbacks=plain"),
+    "ema": THREE,
     "swa": (*THREE, "callbacks=swa", "callbacks.averaging.start=0.3"),
     "plateau": (*THREE, "scheduler=plateau", "scheduler.patience=0", "optimizer.lr=1.0e-7"),
     "onecycle": (*THREE, "scheduler=onecycle"),

@@ -120,6 +120,11 @@ def test_every_pair_of_parts_keeps_the_contracts_with_every_kind_of_covariate(ce
         kept(contract, cell, check.EVERY)
 
 
+@pytest.mark.parametrize("contract", CHEAP, ids=lambda x: x.__name__)
+def test_segments_keep_the_contracts_with_a_layer_for_covariates(contract):
+    kept(contract, ("segment", "gru", "quantile", "standard"), check.EVERY, covariates=3)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", EVERY, ids="-".join)
 def test_every_combination_of_parts_keeps_the_contracts(cell):

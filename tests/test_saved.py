@@ -89,9 +89,10 @@ def test_a_forecaster_of_each_format_forecasts_what_it_did_when_it_was_saved(num
 
 
 def test_every_format_is_kept_and_small():
-    assert formats() == [str(number) for number in range(1, FORMAT + 1)]
+    """A folder is called by its format, and a second one of that format also by what is in it."""
+    assert {number.partition("-")[0] for number in formats()} == {str(number) for number in range(1, FORMAT + 1)}
     for number in formats():
-        assert json.loads((KEPT / number / DOCUMENT).read_text())["format"] == int(number)
+        assert json.loads((KEPT / number / DOCUMENT).read_text())["format"] == int(number.partition("-")[0])
         assert sum(path.stat().st_size for path in (KEPT / number).iterdir()) < 60_000
 
 
@@ -102,10 +103,11 @@ def test_what_older_formats_had_not_is_not_known():
     assert np.isfinite(scores["mase"]) and np.isnan(scores["rmsse"])
 
 
-def test_the_test_of_older_formats_catches_a_missing_upgrade(monkeypatch):
-    monkeypatch.setitem(upgrade.UPGRADES, 1, lambda document: document)
+@pytest.mark.parametrize(("number", "which"), [("1", 1), ("2-segments", 2)])
+def test_the_test_of_older_formats_catches_a_missing_upgrade(number, which, monkeypatch):
+    monkeypatch.setitem(upgrade.UPGRADES, which, lambda document: document)
     with pytest.raises(Refusal, match="damaged"):
-        test_a_forecaster_of_each_format_forecasts_what_it_did_when_it_was_saved("1")
+        test_a_forecaster_of_each_format_forecasts_what_it_did_when_it_was_saved(number)
 
 
 def test_a_key_that_came_later_takes_its_default(tmp_path):

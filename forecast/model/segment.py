@@ -23,7 +23,8 @@ class Segment(Model):
 
     Decoding `parallel`: the backbone takes one more step from its last state for each segment of the horizon, told
     which one, and with `identity` which channel (of one channel: which series). `recurrent`: it goes on from segment to
-    segment of its own forecast. Covariates of a segment, and static ones, stand beside its token.
+    segment of its own forecast. Known covariates of a segment, and static ones, stand beside its token: as they are, or
+    as the `covariates` numbers that a layer makes of them.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Segment(Model):
         decoding: Literal["parallel", "recurrent"],
         identity: bool,
         embedding: int,
+        covariates: int | None,
         skip: Literal["none", "last", "linear"],
     ):
         super().__init__(shape, parts, skip)
@@ -53,8 +55,13 @@ class Segment(Model):
             )
         if hidden < 2 or hidden % 2:
             raise Refusal(f"model.hidden={hidden}: expected an even number, half for the place of a segment", "config")
+        if covariates is not None and covariates < 1:
+            raise Refusal(f"model.covariates={covariates}: expected a whole number of at least 1, or null", "config")
         self.length, self.decoding, self.constants = length, decoding, Constants(shape, embedding)
         beside = length * shape.future + self.constants.size
+        self.known = nn.Identity()
+        if covariates is not None and beside:
+            self.known, beside = nn.Sequential(nn.Linear(beside, covariates), nn.ReLU()), covariates
         self.token = nn.Sequential(nn.Linear(length * (1 + shape.past), hidden), nn.ReLU())
         self.backbone = make_backbone(hidden + beside)
         stepwise("segment", self.backbone, [])
@@ -91,7 +98,7 @@ class Segment(Model):
         """What stands beside the token of each segment, the same for all channels."""
         segments = known.unflatten(1, (-1, self.length)).flatten(2)
         constants = self.constants(batch)[:, None].expand(-1, segments.shape[1], -1)
-        return torch.cat((segments, constants), -1)[:, None].expand(-1, self.shape.channels, -1, -1)
+        return self.known(torch.cat((segments, constants), -1))[:, None].expand(-1, self.shape.channels, -1, -1)
 
     def parallel(self, tokens: Tensor, before: Tensor, ahead: Tensor, batch: Batch) -> Tensor:
         """One step from the state after the context for each segment of the horizon [b*c m length*w]."""

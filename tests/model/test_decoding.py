@@ -52,17 +52,22 @@ def test_segrnn_has_as_many_parameters_as_its_equations(context, horizon, length
     assert count(found) == token + gru + out + horizon // length * d // 2 + 7 * d // 2
 
 
-def test_segments_are_decoded_as_the_equations_say():
-    model = made("model=segment", "backbone=gru", "head=point", "model.length=4", "model.hidden=6", channels=2)
+@pytest.mark.parametrize("covariates", [None, 5])
+def test_segments_are_decoded_as_the_equations_say(covariates):
+    parts = ["model=segment", "backbone=gru", "head=point", "model.length=4", "model.hidden=6"]
+    model = made(*parts, f"model.covariates={covariates or 'null'}", channels=2, future=3)
     batch = batch_of(model)
     z = batch.y.float()
     found = model.network(z, batch)[..., 0]
     gru, who, where = model.backbone.layers[0].net, model.who.weight, model.where
     for b, c in ((0, 0), (3, 1)):
+        known = batch.future[b].reshape(8, 12)  # of the context's six segments and the horizon's two
+        if covariates:
+            known = torch.relu(known @ model.known[0].weight.T + model.known[0].bias)
         tokens = torch.relu(model.token[0](z[b, :, c].view(6, 4)))
-        _, hidden = gru(tokens[None])
+        _, hidden = gru(torch.cat((tokens, known[:6]), -1)[None])
         for slot in range(2):
-            out, _ = gru(torch.cat((where[slot], who[c]))[None, None], hidden)
+            out, _ = gru(torch.cat((where[slot], who[c], known[6 + slot]))[None, None], hidden)
             torch.testing.assert_close(
                 found[b, 4 * slot : 4 * slot + 4, c], model.out[1](out[0, 0]), rtol=1e-5, atol=1e-5
             )
@@ -184,6 +189,7 @@ def test_paths_have_the_law_that_a_random_walk_has():
         (["model=seq2seq", "model.forcing=2.0"], {}, "share between 0 and 1"),
         (["model=segment", "model.length=5"], {}, "nearest are 2, 4, 8"),
         (["model=segment", "model.length=4", "model.hidden=7"], {}, "even number"),
+        (["model=segment", "model.length=4", "model.covariates=0"], {"future": 1}, "at least 1, or null"),
         (["model=segment", "model.length=4", "model.decoding=recurrent"], {"past": 1}, "decoding=parallel"),
         (["model=segment", "model.length=4", "model.decoding=recurrent", "model.skip=linear"], {}, "skip=none"),
         (["model=linear", "model.kernel=4"], {}, "odd number"),
