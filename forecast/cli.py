@@ -33,6 +33,17 @@ def chosen() -> int:
     if command == "--commands":  # for tab completion
         print(*COMMANDS)
         return 0
+    if command in ("--completion", "--complete"):
+        from forecast.completion import SCRIPTS, complete
+
+        word = rest[0] if rest else ""
+        if command == "--complete":
+            return complete(word, COMMANDS)
+        if word not in SCRIPTS:
+            print(f"forecast --completion: for which shell? Expected one of {', '.join(SCRIPTS)}", file=sys.stderr)
+            return 2
+        print(SCRIPTS[word], end="")
+        return 0
     if command not in COMMANDS:
         near = difflib.get_close_matches(command, COMMANDS, 1, 0.5)
         hint = f"; did you mean '{near[0]}'?" if near else ""
