@@ -106,7 +106,7 @@ def test_what_older_formats_had_not_is_not_known():
 @pytest.mark.parametrize(("number", "which"), [("1", 1), ("2-segments", 2)])
 def test_the_test_of_older_formats_catches_a_missing_upgrade(number, which, monkeypatch):
     monkeypatch.setitem(upgrade.UPGRADES, which, lambda document: document)
-    with pytest.raises(Refusal, match="damaged|not what was saved"):
+    with pytest.raises(Refusal, match=r"damaged|not what was saved"):
         test_a_forecaster_of_each_format_forecasts_what_it_did_when_it_was_saved(number)
 
 
