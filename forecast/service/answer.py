@@ -36,9 +36,9 @@ def cell(value: Any) -> Any:
 
 
 def as_csv(answer: Answer) -> bytes:
-    """The table as CSV; text is quoted, and gets an apostrophe before it where a spreadsheet would take it for a formula.
+    """The table as CSV, text quoted, with an apostrophe before what a spreadsheet would take for a formula.
 
-    Numbers are written as Python writes them, which reads back to the same bits.
+    Numbers are written as Python writes them, negative ones too: they read back to the same bits.
     """
     table = answer.table
     names = [x for x in table.columns if not pd.api.types.is_any_real_numeric_dtype(table[x])]

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import logging
+import re
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
@@ -108,7 +109,10 @@ class Service:
         return [written[question.form](x) if isinstance(x, Answer) else x for x, question in pairs]
 
     async def body(self, request: Request) -> bytes:
-        """The whole body, for which there is room; give it back. Raises Answered if it is too large, or takes too long."""
+        """The whole body, whose room has to be given back.
+
+        Raises Answered if it is too large, takes too long, or there is no room for it.
+        """
         content, size, most = bytearray(), 0, self.limits.bytes
         large = Answered(413, f"the body is larger than {self.limits.body:g} MiB (limits.body): send less", "too-large")
         if int(request.headers.get("content-length", 0)) > most and "expect" in request.headers:
@@ -148,7 +152,9 @@ class Sent(Response):
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
                 for begin in range(0, len(self.body), PIECE):
                     piece = self.body[begin : begin + PIECE]
-                    await send({"type": "http.response.body", "body": piece, "more_body": begin + PIECE < len(self.body)})
+                    await send(
+                        {"type": "http.response.body", "body": piece, "more_body": begin + PIECE < len(self.body)}
+                    )
         except TimeoutError:
             log.info("an answer was not read within %g seconds", self.seconds)  # the server closes the connection
         finally:
@@ -159,7 +165,7 @@ def app(service: Service, token: str | None, hosts: Sequence[str]) -> Starlette:
     """The application; `hosts` are the names under which it may be called (`*`: any)."""
     handlers: Mapping[Any, Any] = {
         Answered: lambda request, error: refused(error.status, error.code, error.message),
-        ForecastError: lambda request, error: refused(422, error.code, error.message),
+        ForecastError: lambda request, error: refused(422, error.code, of_rows(error.message)),
         HTTPException: lambda request, error: refused(error.status_code, *HTTP[error.status_code], error.headers),
         ClientDisconnect: lambda request, error: refused(400, "gone", "the connection was closed"),
         Exception: lambda request, error: refused(500, "fault", "a fault of the service, which its log tells"),
@@ -173,6 +179,11 @@ def app(service: Service, token: str | None, hosts: Sequence[str]) -> Starlette:
 
 
 HTTP = {404: ("no-path", "there is no such path; GET /openapi.json lists them"), 405: ("method", "no such method here")}
+
+
+def of_rows(message: str) -> str:
+    """A message about a DataFrame, which the sender of rows doesn't know."""
+    return re.sub(r"^DataFrame\b", "the rows", message)
 
 
 def refused(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Response:

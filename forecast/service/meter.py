@@ -18,11 +18,13 @@ class Meter:
         self.refusals = Counter("forecast_refusals", "Requests refused, by code", ["code"], registry=found)
         self.rows = Counter("forecast_rows", "Rows of forecast tables", ["path", "name"], registry=found)
         self.seconds = Histogram(
-            "forecast_seconds", "Seconds from the head of a request to its answer", ["path"], buckets=SECONDS, registry=found
+            "forecast_seconds",
+            "Seconds from the head of a request to its answer",
+            ["path"],
+            buckets=SECONDS,
+            registry=found,
         )
-        self.together = Histogram(
-            "forecast_together", "Requests answered at once", buckets=TOGETHER, registry=found
-        )
+        self.together = Histogram("forecast_together", "Requests answered at once", buckets=TOGETHER, registry=found)
         Gauge("forecast_requests_now", "Requests at work", registry=found).set_function(lambda: room.requests)
         Gauge("forecast_held_bytes", "Bytes of bodies and answers held", registry=found).set_function(lambda: room.held)
 

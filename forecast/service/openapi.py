@@ -1,4 +1,4 @@
-"""The OpenAPI document: exactly what is taken, by the fields of the forecasters that are served, and what comes back."""
+"""The OpenAPI document: exactly what is taken, by the fields of the forecasters served, and what comes back."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -20,7 +20,7 @@ REFUSALS = {
     422: "The rows can't be forecast, as on the command line: gaps, too few of them, no known future ...",
     429: "Too much at once: ask again later",
 }
-CELLS = {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": "^[^\\u0000-\\u001f]+$"}
+CELLS = {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": "^[^\\u0000]+$"}
 REFUSAL = {
     "type": "object",
     "required": ["code", "message"],
@@ -62,8 +62,8 @@ def document(served: Mapping[str, Served], limits: Limits, secured: bool) -> dic
         "openapi": "3.1.0",
         "info": {"title": "forecast", "version": version("forecast")},
         "paths": {
-            "/": {"get": shown("A page on which a CSV is dropped", "text/html", {"type": "string"}, open=True)},
-            "/health": {"get": shown("Whether it answers", JSON, {"type": "object"}, open=True)},
+            "/": {"get": shown("A page on which a CSV is dropped", "text/html", {"type": "string"}, everybody=True)},
+            "/health": {"get": shown("Whether it answers", JSON, {"type": "object"}, everybody=True)},
             "/card": {"get": shown("What each forecaster is and takes", JSON, {"type": "object"})},
             "/metrics": {"get": shown("Counters for Prometheus", "text/plain", {"type": "string"})},
             "/openapi.json": {"get": shown("This document", JSON, {"type": "object"})},
@@ -77,11 +77,11 @@ def document(served: Mapping[str, Served], limits: Limits, secured: bool) -> dic
     return made
 
 
-def shown(summary: str, media: str, schema: Mapping[str, Any], *, open: bool = False) -> dict[str, Any]:
+def shown(summary: str, media: str, schema: Mapping[str, Any], *, everybody: bool = False) -> dict[str, Any]:
     """A path that is only looked at."""
     found = {"200": {"description": summary, "content": {media: {"schema": schema}}}}
-    found |= {str(code): refusal(REFUSALS[code]) for code in ((400,) if open else (400, 401))}
-    return {"summary": summary, "responses": found, **({"security": []} if open else {})}
+    found |= {str(code): refusal(REFUSALS[code]) for code in ((400,) if everybody else (400, 401))}
+    return {"summary": summary, "responses": found, **({"security": []} if everybody else {})}
 
 
 def responses(refusals: Mapping[int, str], without: int = 0) -> dict[str, Any]:

@@ -20,7 +20,9 @@ def asked(request: Request, known: Sequence[str]) -> dict[str, str]:
     for name, _ in pairs:
         if name not in known:
             expected = f"expected {', '.join(known)}" if known else "there are none here"
-            raise Answered(400, f"the address has an unknown word {name!r}{nearest(name, known)}; {expected}", "unknown")
+            raise Answered(
+                400, f"the address has an unknown word {name!r}{nearest(name, known)}; {expected}", "unknown"
+            )
     if len(dict(pairs)) < len(pairs):
         raise Answered(400, "a word of the address comes twice", "malformed")
     return dict(pairs)

@@ -23,7 +23,7 @@ TYPES = {  # what a cell of each kind may be, in JSON and in Python
     "category": (("string", "number", "null"), (str, int, float, type(None))),
 }
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 
 
 def loaded(content: bytes, most: int) -> list[Any]:
@@ -45,11 +45,13 @@ def loaded(content: bytes, most: int) -> list[Any]:
         return found
 
     try:
-        text = content.decode()
         found = json.loads(
-            text, parse_constant=no_number, parse_float=finite, parse_int=integer, object_pairs_hook=once
+            content.decode(),
+            parse_constant=no_number,
+            parse_float=finite,
+            parse_int=integer,
+            object_pairs_hook=once,
         )
-        text.encode()
     except UnicodeDecodeError as error:
         raise malformed(f"byte {error.start} is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -99,7 +101,7 @@ def text(cell: str, where: str) -> None:
     """Refuses text that is empty or long, or that no file could hold."""
     if not 0 < len(cell) <= LONGEST:
         raise malformed(f"{where}: text of {len(cell)} characters; expected 1 to {LONGEST}")
-    if not cell.isprintable() and any(ord(x) < 32 or 0xD800 <= ord(x) < 0xE000 for x in cell):
+    if "\0" in cell or any(0xD800 <= ord(x) < 0xE000 for x in cell):
         raise malformed(f"{where}: {cell!r} has characters that no file could hold")
 
 
@@ -171,4 +173,6 @@ def malformed(message: str, code: str = "malformed") -> Answered:
 
 
 def too_many(found: str, most: int) -> Answered:
-    return Answered(413, f"the body has {found}; at most {most} rows are taken at a time (limits.rows)", "too-many-rows")
+    return Answered(
+        413, f"the body has {found}; at most {most} rows are taken at a time (limits.rows)", "too-many-rows"
+    )

@@ -94,16 +94,20 @@ class Served:
         Refused rows leave the ones before as they were.
         """
         if isinstance(self.forecaster, Ensemble):
-            raise Answered(409, f"{self.name} is an ensemble, which can't be told rows: name one forecaster", "ensemble")
+            raise Answered(
+                409, f"{self.name} is an ensemble, which can't be told rows: name one forecaster", "ensemble"
+            )
         found = self.rows(question) if question.media == JSON else self.frame(question)
         if self.told + len(found) > self.limits.kept:
             raise Answered(
-                413, f"{self.name} was told {self.told} rows; it keeps {self.limits.kept} (limits.kept)", "too-many-rows"
+                413,
+                f"{self.name} was told {self.told} rows; it keeps {self.limits.kept} (limits.kept)",
+                "too-many-rows",
             )
         name = self.members[0].layout.id
-        cells = found[name].unique() if isinstance(found, pd.DataFrame) and name else [x[name] for x in found if name]
-        series = self.series | set(map(str, cells))
-        self.check(len(series))
+        told = found[name] if isinstance(found, pd.DataFrame) and name else [row[name] for row in found if name]
+        series = self.series | set(map(str, told))
+        self.check(max(1, len(series)))
         table = self.forecaster.observe(found)
         self.told, self.series = self.told + len(found), series
         return Answer(table)
@@ -202,7 +206,9 @@ def saved(path: Path) -> list[Path]:
     ensembles = [x for x in homes if (x / ensemble.DOCUMENT).is_file()]
     homes = [x for x in homes if not set(x.parents) & set(ensembles)]
     if not homes:
-        raise Refusal(f"{path} holds no saved forecaster: name the folder of a run, or one with several", "no-forecaster")
+        raise Refusal(
+            f"{path} holds no saved forecaster: name the folder of a run, or one with several", "no-forecaster"
+        )
     return homes
 
 

@@ -78,7 +78,9 @@ def listened(host: Any, port: Any) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(str(host), port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=512)
     except OSError as error:
-        raise Refusal(f"host={host} port={port}: can't listen there ({error.strerror}); try another port", "port") from None
+        raise Refusal(
+            f"host={host} port={port}: can't listen there ({error.strerror}); try another port", "port"
+        ) from None
 
 
 class Patient(H11Protocol):
