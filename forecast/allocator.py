@@ -42,4 +42,10 @@ def tuned() -> bool:
 def trim() -> None:
     """Gives back to the system what lies free in a heap that keeps it: holes that nothing may fit into."""
     if tuned():
+        give_back()
+
+
+def give_back() -> None:
+    """Gives what lies free in any heap back to the system, on Linux with glibc."""
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from forecast.allocator import give_back
 from forecast.error import ForecastError
 from forecast.service import answer, openapi, page, query
 from forecast.service.limits import Answered, Limits, Room
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 OPEN = ("/", "/health")  # paths that need no token: they say nothing of forecasters
 ALWAYS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+LARGE = 1 << 18  # bytes of bodies after which freed memory is given back to the system
 PIECE = 1 << 16  # bytes of an answer that are sent at once
 DRAINED = 16  # so many times the size of a body are read and thrown away, so that its sender hears why
 
@@ -38,9 +40,8 @@ class Service:
     """What the paths do; `together` requests are answered by one call of a network at most."""
 
     def __init__(self, served: Mapping[str, Served], limits: Limits, together: int, secured: bool):
-        self.served, self.limits, self.room = served, limits, Room(limits)
+        self.served, self.limits, self.secured, self.room = served, limits, secured, Room(limits)
         self.turns, self.meter = Turns(together), Meter(self.room)
-        self.document = openapi.document(served, limits, secured)
         self.html, self.policy = page.page()
 
     @property
@@ -67,8 +68,10 @@ class Service:
         return Response(self.meter.text(), media_type="text/plain; version=0.0.4")
 
     async def openapi(self, request: Request) -> Response:
-        query.asked(request, ())
-        return JSONResponse(self.document)
+        """The document; of several forecasters each has, by its name, one that says exactly which fields it takes."""
+        asked = query.asked(request, ("name",))
+        alone = {x.name: x for x in (query.named(asked, self.served),)} if asked else self.served
+        return JSONResponse(openapi.document(alone, self.limits, self.secured, named=len(self.served) > 1))
 
     async def forecast(self, request: Request) -> Response:
         """The forecast of what follows the rows of the body, which are not kept."""
@@ -97,6 +100,13 @@ class Service:
 
     def made(self, served: Served, path: str, questions: Sequence[Question]) -> list[bytes | Exception]:
         """The answers to questions as they are sent; runs in the thread of turns."""
+        try:
+            return self.written(served, path, questions)
+        finally:
+            if sum(len(x.content) for x in questions) > LARGE:
+                give_back()
+
+    def written(self, served: Served, path: str, questions: Sequence[Question]) -> list[bytes | Exception]:
         if path == "/observe":
             found = [attempt(served.observe, question) for question in questions]
         else:
@@ -163,9 +173,13 @@ class Sent(Response):
 
 def app(service: Service, token: str | None, hosts: Sequence[str]) -> Starlette:
     """The application; `hosts` are the names under which it may be called (`*`: any)."""
+
+    def counted(request: Request, error: Any) -> Response:
+        service.meter.refusals.labels(error.code).inc()
+        return refused(getattr(error, "status", 422), error.code, of_rows(error.message))
+
     handlers: Mapping[Any, Any] = {
-        Answered: lambda request, error: refused(error.status, error.code, error.message),
-        ForecastError: lambda request, error: refused(422, error.code, of_rows(error.message)),
+        ForecastError: counted,
         HTTPException: lambda request, error: refused(error.status_code, *HTTP[error.status_code], error.headers),
         ClientDisconnect: lambda request, error: refused(400, "gone", "the connection was closed"),
         Exception: lambda request, error: refused(500, "fault", "a fault of the service, which its log tells"),

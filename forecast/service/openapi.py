@@ -48,15 +48,15 @@ TABLE = {
 }
 
 
-def document(served: Mapping[str, Served], limits: Limits, secured: bool) -> dict[str, Any]:
-    """OpenAPI 3.1; `secured` if a token is wanted."""
+def document(served: Mapping[str, Served], limits: Limits, secured: bool, named: bool) -> dict[str, Any]:
+    """OpenAPI 3.1; `secured` if a token is wanted, `named` if a request has to name its forecaster."""
     forecast = {
         "summary": "Forecast what follows the rows of the body, which are not kept",
-        "parameters": [name(served), levels(), past(), form()],
+        "parameters": [name(served, named), levels(), past(), form()],
     }
     observe = {
         "summary": "Take the rows of the body to those that came before, and forecast what follows",
-        "parameters": [name(served), form()],
+        "parameters": [name(served, named), form()],
     }
     made = {
         "openapi": "3.1.0",
@@ -66,7 +66,9 @@ def document(served: Mapping[str, Served], limits: Limits, secured: bool) -> dic
             "/health": {"get": shown("Whether it answers", JSON, {"type": "object"}, everybody=True)},
             "/card": {"get": shown("What each forecaster is and takes", JSON, {"type": "object"})},
             "/metrics": {"get": shown("Counters for Prometheus", "text/plain", {"type": "string"})},
-            "/openapi.json": {"get": shown("This document", JSON, {"type": "object"})},
+            "/openapi.json": {
+                "get": shown("This document", JSON, {"type": "object"}) | {"parameters": [name(served, False)]}
+            },
             "/forecast": {"post": {**forecast, **body(served, limits), "responses": responses(REFUSALS, 409)}},
             "/observe": {"post": {**observe, **body(served, limits), "responses": responses(REFUSALS)}},
         },
@@ -130,9 +132,10 @@ def row(served: Served) -> dict[str, Any]:
     }
 
 
-def name(served: Mapping[str, Served]) -> dict[str, Any]:
+def name(served: Mapping[str, Served], required: bool) -> dict[str, Any]:
     schema = {"type": "string", "enum": list(served)}
-    return {"name": "name", "in": "query", "required": len(served) > 1, "schema": schema}
+    why = "The forecaster; GET /openapi.json?name= says which fields the rows of one have"
+    return {"name": "name", "in": "query", "required": required, "schema": schema, "description": why}
 
 
 def levels() -> dict[str, Any]:

@@ -104,10 +104,8 @@ class Served:
                 f"{self.name} was told {self.told} rows; it keeps {self.limits.kept} (limits.kept)",
                 "too-many-rows",
             )
-        name = self.members[0].layout.id
-        told = found[name] if isinstance(found, pd.DataFrame) and name else [row[name] for row in found if name]
-        series = self.series | set(map(str, told))
-        self.check(max(1, len(series)))
+        series = self.series | ids(found, self.members[0].layout.id)
+        self.check(len(series))
         table = self.forecaster.observe(found)
         self.told, self.series = self.told + len(found), series
         return Answer(table)
@@ -122,8 +120,7 @@ class Served:
             frame = rows.read(question.content, self.members[0].reading, names, self.limits.rows)
         else:
             frame = rows.framed(self.rows(question), self.fields)
-        name = self.members[0].layout.id
-        self.check(frame[name].nunique() if name in frame else 1)
+        self.check(len(ids(frame, self.members[0].layout.id)))
         return frame
 
     def check(self, series: int) -> None:
@@ -167,6 +164,13 @@ def fields(fitted: Fitted) -> dict[str, str]:
     found |= {name: "name" for name in [layout.id] if name} | {name: "time" for name in [layout.issued] if name}
     others = (*layout.target, *layout.past, *layout.future, *layout.static)
     return found | {name: "category" if name in layout.categorical else "number" for name in others}
+
+
+def ids(found: pd.DataFrame | list[rows.Row], name: str | None) -> set[str]:
+    """The series that rows are of; of a forecaster without a column of names it is one."""
+    if isinstance(found, list):
+        return {str(row[name]) for row in found} if name else {""}
+    return set(map(str, found[name].unique())) if name in found else {""}
 
 
 def latest(panel: Panel | None, count: int) -> pd.DataFrame | None:

@@ -451,6 +451,9 @@ def test_the_document_is_about_the_paths_and_fields(several):
     schemas = found["paths"]["/forecast"]["post"]["requestBody"]["content"][JSON]["schema"]["anyOf"]
     fields = [x["properties"]["rows"]["items"]["required"] for x in schemas]
     assert fields == [["ds", "y"], ["ds", "y"], ["ds", "unique_id", "y", "wind", "plan", "kind", "size"]]
+    found = several.get("/openapi.json", params={"name": "alone"}).json()["paths"]["/forecast"]["post"]
+    assert found["requestBody"]["content"][JSON]["schema"]["properties"]["rows"]["items"]["required"] == ["ds", "y"]
+    assert found["parameters"][0]["schema"]["enum"] == ["alone"]
 
 
 def test_a_browser_may_run_the_script_of_the_page_and_nothing_else(one):
@@ -475,6 +478,10 @@ def test_what_is_counted(home):
     text = counted.get("/metrics").text
     assert 'forecast_requests_total{path="/forecast",status="200"} 1.0' in text
     assert 'forecast_requests_total{path="/forecast",status="400"} 1.0' in text
+    assert (
+        'forecast_refusals_total{code="unknown"} 0.0' not in text
+        and 'forecast_refusals_total{code="no-column"} 1.0' in text
+    )
     assert 'forecast_requests_total{path="other",status="404"} 1.0' in text and "passwd" not in text
     assert f'forecast_rows_total{{name="alone",path="/forecast"}} {HORIZON}.0' in text
 
