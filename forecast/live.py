@@ -106,7 +106,8 @@ class Live:
 
     def written(self, row: Row, place: int) -> tuple[int, list[float] | None, list[float], list[float]] | None:
         """What is to be written for a row: its number, targets (None of a known future), covariates as scaled."""
-        i = self.rows.get(instant(row.get(self.time)), -1)
+        stamp = instant(row.get(self.time))
+        i = -1 if stamp is None else self.rows.get(stamp, -1)
         if i < place:
             return None
         y = [number(row.get(name)) for name in self.target]

@@ -15,6 +15,7 @@ from forecast.error import Refusal, nearest
 from forecast.service.limits import Answered
 
 LONGEST = 200  # characters of a name or a category, which stands in every row of the answer
+BRACKETS = 4  # in the names of one row, at most
 TYPES = {  # what a cell of each kind may be, in JSON and in Python
     "time": ("string", (str,)),
     "name": ("string", (str,)),
@@ -32,6 +33,8 @@ def loaded(content: bytes, most: int) -> list[Any]:
     Raises Answered for what is not JSON, numbers that are none (NaN, 1e400), a key that comes twice, deep nesting.
     """
     objects = 0
+    if content.count(b"[") > BRACKETS * most:  # each list of lists would take more than it says
+        raise too_many(f"more than {BRACKETS * most} brackets", most)
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal objects

@@ -120,14 +120,16 @@ class Served:
             frame = rows.read(question.content, self.members[0].reading, names, self.limits.rows)
         else:
             frame = rows.framed(self.rows(question), self.fields)
-        self.check(len(ids(frame, self.members[0].layout.id)))
+        self.check(len(ids(frame, self.members[0].layout.id)), len(question.levels or ()))
         return frame
 
-    def check(self, series: int) -> None:
-        """Refuses so many series that their forecast has too many rows."""
-        ahead = series * len(self.members[0].layout.target) * self.members[0].config["horizon"]
-        if ahead > self.limits.rows:
-            raise rows.too_many(f"{series} series, whose forecast has {ahead} rows", self.limits.rows)
+    def check(self, series: int, levels: int = 0) -> None:
+        """Refuses so many series that their forecast would be too long; `levels` 0: the trained ones."""
+        first = self.members[0]
+        ahead = series * len(first.layout.target) * first.config["horizon"]
+        wide = max(1.0, (levels or len(first.model.head.levels)) / 10)
+        if ahead * wide > self.limits.rows:
+            raise rows.too_many(f"{series} series, whose forecast has {ahead} rows", int(self.limits.rows / wide))
 
     def card(self) -> dict[str, Any]:
         """What the forecaster is and takes, as plain types."""

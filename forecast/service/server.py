@@ -1,6 +1,7 @@
 """The process that listens: a socket, uvicorn, and connections that say nothing for long are closed."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -52,6 +53,8 @@ def serve(config: Mapping[str, Any]) -> None:
             proxy_headers=False,
             timeout_graceful_shutdown=int(limits.seconds),
         )
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays: looking through it again would take longer than a forecast
         shown = f"[{host}]" if ":" in host else host
         print(f"forecasters: {', '.join(forecasters)}\nhttp://{shown}:{port}", flush=True)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # uvicorn raises it again when all is answered

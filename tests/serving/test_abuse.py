@@ -121,10 +121,11 @@ def poured(address: tuple[str, int], size: int) -> tuple[int, bytes]:
 def test_bodies_of_a_gigabyte_in_chunks(watched):
     sent, said = poured(watched.address, 1 << 30)
     print(f"\n  {sent >> 20} MiB taken or thrown away, then {said.decode()}", end="")
-    assert said == b"HTTP/1.1 413 Content Too Large" or b" 413 " in said
+    assert b" 413 " in said
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: poured(watched.address, 200 * MIB)[1], range(20)))
-    assert all(b" 413 " in x or b" 429 " in x or x == b"" for x in answers), answers
+    statuses = {x.split(b" ")[1] if x else b"" for x in answers}
+    assert statuses <= {b"", b"408", b"413", b"429"}, statuses
 
 
 def answers(connections: list[socket.socket], seconds: float) -> list[bytes]:
