@@ -22,6 +22,7 @@ from forecast.service.limits import Limits
 log = logging.getLogger(__name__)
 
 TOKEN = "FORECAST_TOKEN"
+KEPT = 20  # seconds for which a connection may wait for its next request: longer than clients keep theirs
 LINGER = 5.0  # seconds in which what is left of a body may still come after its answer
 
 
@@ -51,6 +52,7 @@ def serve(config: Mapping[str, Any]) -> None:
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=KEPT,
             timeout_graceful_shutdown=int(limits.seconds),
         )
         gc.collect()
@@ -98,8 +100,13 @@ class Patient(H11Protocol):
     def on_response_complete(self) -> None:
         cycle = self.cycle
         super().on_response_complete()
-        if self.conn.their_state is h11.SEND_BODY:
-            self.loop.call_later(LINGER, self.unless, lambda: self.cycle is not cycle)
+        if not self.whole:
+            self.loop.call_later(LINGER, self.unless, lambda: self.cycle is not cycle or self.whole)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the request has come to its end."""
+        return self.conn.their_state is not h11.SEND_BODY
 
     def unless(self, fine: Any) -> None:
         if not fine() and not self.transport.is_closing():
