@@ -68,6 +68,8 @@ async def asked(url: str, pid: int, frame: pd.DataFrame, seconds: float) -> str:
 
         for _ in range(5):
             await ask()
+        if set(statuses) != {200}:
+            raise SystemExit((await client.post("/forecast", content=body, headers=JSON)).text)
         idle, end = memory(pid, "VmRSS"), time.perf_counter() + seconds
 
         async def client_of_many() -> None:
@@ -97,9 +99,9 @@ async def asked(url: str, pid: int, frame: pd.DataFrame, seconds: float) -> str:
 
 
 def content(frame: pd.DataFrame, fields: list[str]) -> bytes:
-    """The last rows as JSON; of the newest ones only what is known ahead is told."""
-    rows = frame.tail(ROWS)[fields].astype({fields[0]: str}).astype(object)
-    rows.iloc[-AHEAD:, rows.columns.isin(["load", "temperature"])] = None
+    """The last rows up to a horizon after the newest load, as JSON."""
+    end = int(frame["load"].notna().to_numpy().nonzero()[0][-1]) + 1 + AHEAD
+    rows = frame.iloc[end - ROWS : end][fields].astype({fields[0]: str}).astype(object)
     return json.dumps({"rows": rows.where(rows.notna(), None).to_dict("records")}).encode()
 
 
