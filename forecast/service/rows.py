@@ -15,6 +15,8 @@ from forecast.error import Refusal, nearest
 from forecast.service.limits import Answered
 
 LONGEST = 200  # characters of a name or a category, which stands in every row of the answer
+LONG, WIDE = 1 << 18, 10_000  # bytes and cells of a line of CSV
+DELIMITERS = (b",", b";", b"\t", b"|")
 BRACKETS = 4  # in the names of one row, at most
 TYPES = {  # what a cell of each kind may be, in JSON and in Python
     "time": ("string", (str,)),
@@ -117,6 +119,7 @@ def read(content: bytes, reading: Mapping[str, Any], names: Iterable[str], most:
         raise Answered(415, "the body is compressed: send plain CSV", "media-type")
     if max(content.count(b"\n"), content.count(b"\r")) > most + 100:  # a title, notes
         raise too_many(f"more than {most} lines", most)
+    narrow(content)
     with tempfile.TemporaryDirectory(prefix="forecast-") as folder:
         path = Path(folder) / "body.csv"
         path.write_bytes(content)
@@ -132,6 +135,15 @@ def read(content: bytes, reading: Mapping[str, Any], names: Iterable[str], most:
             if longest > LONGEST:
                 raise malformed(f"column '{name}': text of {longest} characters; expected at most {LONGEST}")
     return frame
+
+
+def narrow(content: bytes) -> None:
+    """Refuses lines that no table has: each of their cells would take some kB while it is found what they are."""
+    for number, line in enumerate(content.replace(b"\r", b"\n").split(b"\n"), 1):
+        cells = 1 + max(map(line.count, DELIMITERS)) if len(line) > WIDE else 1
+        if len(line) > LONG or cells > WIDE:
+            found = f"line {number} has {cells} cells and {len(line)} bytes"
+            raise Answered(413, f"the body: {found}; at most {WIDE} and {LONG} are taken", "too-large")
 
 
 def known(found: Iterable[str], expected: Iterable[str], where: str) -> None:

@@ -15,6 +15,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from forecast.allocator import lean
 from forecast.error import Refusal
 from forecast.service import app, served
 from forecast.service.limits import Limits
@@ -34,6 +35,7 @@ def serve(config: Mapping[str, Any]) -> None:
     limits, token = Limits(**config["limits"]), token_of(config["token"])
     if type(config["together"]) is not int or config["together"] < 1:
         raise Refusal(f"together={config['together']}: expected a whole number of at least 1", "config")
+    lean()
     listening = listened(config["host"], config["port"])
     host, port = listening.getsockname()[:2]
     try:

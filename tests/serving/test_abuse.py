@@ -186,6 +186,13 @@ BOMBS: dict[str, tuple[bytes, str]] = {
     "short lines": (b"ds,y\n" + b"1,1\n" * 49_000, CSV),
     "quotes": (b'ds,y\n"' + b"a" * 4_000_000, CSV),
     "quoted": (b"ds,y\n" + b'"",' * 1_300_000, CSV),
+    "quoted lines": (b'ds,y\n"' + (b"a" * 99 + b"\n") * 40_000, CSV),
+    "wide lines": (b"ds;y\n" + (b";" * 250_000 + b"\n") * 16, CSV),
+    "wide quotes": (b"ds,y\n" + (b'"",' * 80_000 + b"\n") * 16, CSV),
+    "as wide as may be": (
+        ",".join(["ds,y", *(f"c{i}" for i in range(9_900))]).encode() + (b"\n1" + b",1" * 9_901) * 190,
+        CSV,
+    ),
     "long cell": (b"ds,y\n2024-01-01," + b"1" * 4_000_000 + b"\n", CSV),
     "semicolons": (b"ds;y\n" + b";" * 4_000_000, CSV),
     "zeros": (b"\0" * 4_000_000, CSV),

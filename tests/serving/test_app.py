@@ -31,7 +31,7 @@ from forecast.service.turns import Turns
 CONTEXT, HORIZON = 24, 6
 FORMULA = '=cmd|"x"'
 NAMES = ("north", FORMULA, "-7", "@home", "+1;2", "\tx", "plain")
-LIMITS = {"body": 1.0, "rows": 2000, "kept": 3000, "held": 4.0, "requests": 8, "reading": 5.0, "seconds": 20.0}
+LIMITS = {"body": 1.0, "rows": 3000, "kept": 3000, "held": 4.0, "requests": 8, "reading": 5.0, "seconds": 20.0}
 LOCAL = "http://127.0.0.1:8000"
 
 
@@ -238,7 +238,10 @@ def test_the_refusals_of_csv_are_those_of_the_command_line(one, home):
         "NUL": good + "\0\n",
         "quote": good + '"2024\n',
         "nothing": "",
+        "wide": "ds;y\n" + ("1" * 200_000 + "\n") * 2,
     }
+    for line in ("1" * 300_000, "," * 10_000):  # that no table has
+        assert post(one, good + line, CSV).json()["code"] == "too-large"
     for text in bad.values():
         Path("rows.csv").write_text(text)
         with pytest.raises(Refusal) as caught:
