@@ -140,7 +140,7 @@ def read(content: bytes, reading: Mapping[str, Any], names: Iterable[str], most:
 def narrow(content: bytes) -> None:
     """Refuses lines that no table has: each of their cells would take some kB while it is found what they are."""
     for number, line in enumerate(content.replace(b"\r", b"\n").split(b"\n"), 1):
-        cells = 1 + max(map(line.count, DELIMITERS)) if len(line) > WIDE else 1
+        cells = 1 + max(map(line.count, DELIMITERS)) if len(line) >= WIDE else 1
         if len(line) > LONG or cells > WIDE:
             found = f"line {number} has {cells} cells and {len(line)} bytes"
             raise Answered(413, f"the body: {found}; at most {WIDE} and {LONG} are taken", "too-large")

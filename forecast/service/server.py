@@ -23,6 +23,7 @@ from forecast.service.limits import Limits
 log = logging.getLogger(__name__)
 
 TOKEN = "FORECAST_TOKEN"
+RECEIVED = 1 << 16  # bytes that the system keeps of a connection, and uvicorn takes at once
 KEPT = 20  # seconds for which a connection may wait for its next request: longer than clients keep theirs
 LINGER = 5.0  # seconds in which what is left of a body may still come after its answer
 
@@ -83,7 +84,9 @@ def listened(host: Any, port: Any) -> socket.socket:
         raise Refusal(f"port={port}: expected a whole number from 0 (any that is free) to 65535", "config")
     try:
         family, _, _, _, address = socket.getaddrinfo(str(host), port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=512)
+        made = socket.create_server(address[:2], family=family, backlog=512)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED)
+        return made
     except OSError as error:
         raise Refusal(
             f"host={host} port={port}: can't listen there ({error.strerror}); try another port", "port"
