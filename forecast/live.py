@@ -1,6 +1,7 @@
 """The quick road of a forecaster that is told one row after the other: one series, and no frame is read."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from forecast.serving.session import Session
 
 SPARE = 1024  # rows that can be told before the panel is made again
 PLAIN = ("stamp", "day", "resample", "issued", "label", "missing", "capacity", "observed")  # not set: a row is as read
+ISO = re.compile(r"\d{4}-\d\d-\d\d")
 ROWS = ("y", "observed", "past", "past_observed", "future", "future_observed")
 
 Row = Mapping[str, Any]
@@ -104,7 +106,8 @@ class Live:
 
     def written(self, row: Row, place: int) -> tuple[int, list[float] | None, list[float], list[float]] | None:
         """What is to be written for a row: its number, targets (None of a known future), covariates as scaled."""
-        i = self.rows.get(pd.Timestamp(row[self.time]), -1) if self.time in row else -1
+        stamp = instant(row.get(self.time))
+        i = -1 if stamp is None else self.rows.get(stamp, -1)
         if i < place:
             return None
         y = [number(row.get(name)) for name in self.target]
@@ -149,6 +152,16 @@ class Live:
         point, spread = self.session({name: getattr(batch, name).numpy() for name in self.session.inputs})
         low, high = self.fitted.config["data"]["min"], self.fitted.config["data"]["max"]
         return (point, spread) if low is None and high is None else (point.clip(low, high), spread.clip(low, high))
+
+
+def instant(x: Any) -> pd.Timestamp | None:
+    """A time; None for what is none, and for text in which day and month may be either."""
+    if isinstance(x, str) and not ISO.match(x):
+        return None
+    try:
+        return pd.Timestamp(x)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def number(x: Any) -> float:

@@ -23,6 +23,8 @@ from forecast.error import Refusal, nearest
 HERE = Path(__file__).resolve().parents[1]
 BUNDLED = HERE / "datasets" if (HERE / "datasets").is_dir() else HERE.parent / "datasets"
 MAGIC = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+ZIP, ZSTD = b"PK\x03\x04", b"\x28\xb5\x2f\xfd"
+PACKED = (*MAGIC, ZIP, ZSTD)  # how what is compressed begins
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 BLOCK = 1 << 20  # bytes checked at once
 NOTES = 20  # lines under a table that may be notes
@@ -64,7 +66,7 @@ def unpacked(raw: BinaryIO, source: str) -> Iterator[BinaryIO]:
     if unpack is not None:
         with unpack(raw) as inner:
             yield inner
-    elif start.startswith(b"PK\x03\x04"):
+    elif start.startswith(ZIP):
         try:
             archive = zipfile.ZipFile(raw)
             members = [x for x in archive.namelist() if not x.endswith("/") and not x.startswith("__MACOSX")]
@@ -78,7 +80,7 @@ def unpacked(raw: BinaryIO, source: str) -> Iterator[BinaryIO]:
             )
         with archive, inner:
             yield inner  # type: ignore[misc]
-    elif start.startswith(b"\x28\xb5\x2f\xfd"):
+    elif start.startswith(ZSTD):
         try:
             import zstandard  # type: ignore[import-not-found]
         except ImportError:

@@ -24,6 +24,8 @@ SAMPLE = 1000  # rows from which roles and signs are found
 GROUPED = r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?"  # thousands marked by points
 SPACES = " \u00a0\u202f'"  # what may stand between thousands, beside the point and the comma
 
+csv.field_size_limit(max(csv.field_size_limit(), 1 << 18))  # split at another delimiter than its own a line is one cell
+
 
 @dataclass(frozen=True)
 class Manner:
