@@ -107,9 +107,9 @@ class Fitted:
         What float32 rounds depends on the size of a call: they equal those of `forecast` to 1e-5 standard deviations.
         """
         levels = sorted(self.model.head.levels if levels is None else levels)
-        several = [windows.seeing(model.shape.context) for windows in several]
+        several = [windows.seeing(self.model.shape.context) for windows in several]
         with torch.inference_mode():
-            batches = [next(windows.to(model.device).batches(len(windows))) for windows in several]
+            batches = [next(windows.to(self.model.device).batches(len(windows))) for windows in several]
             both = self.answered(Batch(*(torch.cat(x) for x in zip(*batches, strict=True))), levels)
             point, spread = (x.split([len(windows) for windows in several]) for x in both)
             parts = [self.part(*each) for each in zip(several, batches, point, spread, strict=True)]
