@@ -1,6 +1,7 @@
 """Shapes in annotations are checked in every test: jaxtyping and beartype hook into the import of forecast."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -88,3 +89,16 @@ def csv(tmp_path) -> str:
 
     panel(series=1, rows=420, freq="h", seed=1)[["ds", "y"]].to_csv(tmp_path / "my.csv", index=False)
     return "my.csv"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless browser, to look at pages with."""
+    driver = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("needs a Chromium: apt-get install chromium, or CHROMIUM=/path/to/one")
+    with driver.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -1,4 +1,4 @@
-"""The time grid of a data set: stamps <-> whole numbers of steps, local wall-clock steps, calendar features.
+"""The time grid of a data set: stamps <-> whole numbers of steps, local wall-clock steps.
 
 A grid is of one of three kinds: steps of fixed length (from nanoseconds to weeks), business days, or months (one or
 several at a time, named by their first or last day). Stamps with a time zone are put on the grid in UTC when a step is
@@ -20,7 +20,6 @@ MONTHS = {"MS": (1, 0), "ME": (1, 1), "QS": (3, 0), "QE": (3, 1), "YS": (12, 0),
 YEAR = np.arange(20_000, 20_365, 30) * DAY  # days on which zones have their present offsets, from 2024-10-04
 HALF = pd.Timedelta(DAY // 2, "ns")
 EPOCH = np.datetime64("1970-01-01", "D")
-CALENDAR = ("hour", "weekday", "month", "dayofyear")
 BLOCK = 1 << 20  # stamps that are looked at once
 ENOUGH = 0.5  # share of the grid's steps that must be there before a frequency is believed
 
@@ -197,41 +196,6 @@ class Clock:
         if not 0 <= since < DAY or self.daily or DAY % length or since % length not in phases:
             raise Refusal(f"{key}={time}: expected a time of day on the grid of {self.freq}, such as '00:00'", "anchor")
         return since // length, DAY // length
-
-    def calendar(self, names: Sequence[str] | None, steps: float = np.inf) -> tuple[str, ...]:
-        """The calendar features that say something at this frequency.
-
-        `names` None means all of those whose cycle comes twice in so many steps: one that came once is no cycle, only
-        dates that a network can remember.
-        """
-        kind, length, _ = self.unit
-        fits = {
-            "hour": not self.daily,
-            "weekday": kind == "B" or (kind == "ns" and length % (7 * DAY) > 0),
-            "month": kind != "M" or length < 12,
-            "dayofyear": kind != "M",
-        }
-        unknown = [name for name in names or () if name not in fits]
-        if unknown:
-            raise Refusal(f"data.calendar: unknown feature {unknown[0]!r}; known are {', '.join(CALENDAR)}", "config")
-        if names is not None:
-            return tuple(name for name in CALENDAR if fits[name] and name in names)
-        year = {"ns": 365 * DAY, "B": 260, "M": 12}[kind]
-        cycles = {"hour": DAY, "weekday": 5 if kind == "B" else 7 * DAY, "month": year, "dayofyear": year}
-        return tuple(name for name in CALENDAR if fits[name] and 2 * cycles[name] <= steps * length)
-
-    def features(self, ordinals: np.ndarray, names: Sequence[str]) -> np.ndarray:
-        """Calendar features of the local clock as cyclic pairs: float32 [row, 2 x names], sine before cosine."""
-        stamps = self.local(ordinals)
-        turn = {
-            "hour": lambda: (stamps.asi8 % DAY) / DAY,
-            "weekday": lambda: stamps.day_of_week.to_numpy() / 7,
-            "month": lambda: (stamps.month.to_numpy() - 1) / 12,
-            "dayofyear": lambda: (stamps.day_of_year.to_numpy() - 1) / 365.25,
-        }
-        angles = [2 * np.pi * turn[name]() for name in names]
-        columns = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
-        return np.stack(columns, 1).astype("float32") if columns else np.empty((len(stamps), 0), "float32")
 
 
 def fitted(stamps: pd.DatetimeIndex, freq: str | None) -> Clock:

@@ -11,7 +11,7 @@ import torch
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from forecast.contract import CONSTANT, Scaling
-from forecast.data import daylight, holiday
+from forecast.data import almanac, daylight, holiday
 from forecast.data.clock import Clock
 from forecast.data.grid import Grid
 from forecast.data.panel import inside
@@ -72,7 +72,7 @@ class Statistics:
 
     def days(self, clock: Clock, ordinals: np.ndarray) -> np.ndarray:
         """What is known of days: calendar, holidays, daylight; float32 [row, column]."""
-        columns = [clock.features(ordinals, self.calendar)]
+        columns = [almanac.features(clock, ordinals, self.calendar)]
         if self.holidays is not None:
             columns.append(holiday.features(clock, ordinals, self.holidays))
         if self.latitude is not None:
@@ -147,7 +147,7 @@ def learn(grid: Grid, until: int | np.ndarray, data: Mapping[str, Any]) -> Stati
         naive_square=seasonal[1],
         columns={name: column(values) for name, values in covariates.items()},
         categories=categories,
-        calendar=layout.clock.calendar(data["calendar"], longest),
+        calendar=almanac.chosen(layout.clock, data["calendar"], longest),
         season=season,
         fill=data["fill"],
         masks=data["observed"],

@@ -3,9 +3,6 @@
 It needs Debian's chromium (`apt-get install chromium`) or CHROMIUM=/path/to/one, and the package playwright.
 """
 
-import os
-import shutil
-
 import pytest
 from test_report import EVIL, directions, forecasts, made
 
@@ -13,18 +10,6 @@ from forecast.board import leaderboard, report, runs
 
 pytestmark = pytest.mark.slow
 WIDTHS, SCHEMES = (390, 1280), ("light", "dark")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    driver = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("needs a Chromium: apt-get install chromium, or CHROMIUM=/path/to/one")
-    with driver.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

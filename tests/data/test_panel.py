@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast.config import CONF, composed
-from forecast.data.clock import CALENDAR
+from forecast.data import almanac
 from forecast.data.grid import Grid, grid
 from forecast.data.lines import BUNDLED
 from forecast.data.panel import Panel, filled, panel
@@ -204,11 +204,11 @@ def test_nothing_is_filled_from_later_rows(hour, value):
 
 def test_calendar_columns_stand_after_the_known_covariates_and_are_always_observed():
     laid = grid(table(frame_of(), ROLES, "test"), AHEAD)
-    statistics = learn(laid, int(laid.first.min()) + 25, DATA | {"calendar": CALENDAR})
+    statistics = learn(laid, int(laid.first.min()) + 25, DATA | {"calendar": almanac.NAMES})
     found = panel(laid, statistics)
-    calendar = laid.layout.clock.features(laid.ordinals, statistics.calendar)
+    cycles = almanac.features(laid.layout.clock, laid.ordinals, statistics.calendar)
     assert statistics.calendar == ("hour", "weekday", "month", "dayofyear")
-    assert torch.equal(found.future[:, 2:], torch.from_numpy(calendar)) and found.future.shape[1] == 2 + 8
+    assert torch.equal(found.future[:, 2:], torch.from_numpy(cycles)) and found.future.shape[1] == 2 + 8
     assert found.future_observed[:, 2:].all()
     bare = replace(statistics, calendar=())
     assert panel(laid, bare).future.shape[1] == 2

@@ -5,7 +5,6 @@ It needs Debian's chromium (`apt-get install chromium`) or CHROMIUM=/path/to/one
 
 import csv
 import os
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -42,18 +41,6 @@ def running(folder):
     started = Running(folder, FORECAST_TOKEN=TOKEN)
     yield started
     assert "Traceback" not in started.stop()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    driver = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("needs a Chromium: apt-get install chromium, or CHROMIUM=/path/to/one")
-    with driver.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=[(width, scheme) for width in WIDTHS for scheme in SCHEMES], ids="{0[0]}-{0[1]}".format)
