@@ -31,6 +31,7 @@ BARE = {
     "reproduce": "run",
     "score": "tables",
 }  # the key of a word without one
+VALUED = ("--cfg", "-c", "--config-dir", "-cd", "--config-name", "-cn", "--package", "-p")  # flags that a word follows
 SEVERAL = ("tables",)  # keys that take more than one such word
 
 
@@ -92,8 +93,14 @@ def run(command: str, rest: list[str]) -> int:
 
 
 def arguments(command: str, rest: list[str]) -> list[str]:
-    """What Hydra is given: overrides that its grammar takes, `score a.csv b.csv` by its key."""
-    return config.complete(command, keyed(command, rest))
+    """What Hydra is given: flags, then overrides that its grammar takes, `score a.csv b.csv` by its key."""
+    return config.complete(command, flagged(keyed(command, rest)))
+
+
+def flagged(rest: list[str]) -> list[str]:
+    """Flags and their values before the overrides: argparse takes none between them or after."""
+    after = zip(["", *rest], rest, strict=False)
+    return [x for _, x in sorted(after, key=lambda pair: pair[0] not in VALUED and pair[1][:1] != "-")]
 
 
 def keyed(command: str, rest: list[str]) -> list[str]:

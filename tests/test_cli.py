@@ -197,3 +197,15 @@ def test_a_reader_that_has_seen_enough_is_no_error():
         shell=True, executable="/bin/bash", capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (run.returncode, run.stderr) == (0, "") and run.stdout.startswith("forecast train")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["--cfg job horizon=7", "horizon=7 --cfg job", "horizon=7 -c job", "experiment=short --config-dir mine --cfg job"],
+)
+def test_flags_may_stand_anywhere(tmp_path, forecast, typed):
+    mine = tmp_path / "mine" / "experiment"
+    mine.mkdir(parents=True)
+    (mine / "short.yaml").write_text("# @package _global_\nhorizon: 7\n")
+    code, out, error = forecast("train", *typed.split())
+    assert code == 0 and yaml.safe_load(out)["horizon"] == 7, error

@@ -222,7 +222,8 @@ def test_runs_are_combined_on_the_command_line(runs, monkeypatch, capfd):
         return capfd.readouterr().out
 
     made = Ensemble(runs, "weighted").learn("my.csv")
-    forecast("predict", "run=[run0,run1]", "ensemble=weighted", "folder=out")
+    out = forecast("predict", "run=[run0,run1]", "ensemble=weighted", "folder=out")
+    assert out.endswith("rows in out/forecast.csv\n")
     found = pd.read_csv("out/forecast.csv", parse_dates=["ds", "cutoff"], dtype={"unique_id": str})
     pd.testing.assert_frame_equal(found, made.predict("my.csv"), check_dtype=False, check_exact=True)
     out = forecast("backtest", "run=[run0,run1]", "stride=7")

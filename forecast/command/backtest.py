@@ -33,5 +33,7 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
         artifact.write(out / "scores.csv", judged.scores.to_csv(index=False))
         for file, drawn in sheet.sheets(judged.forecasts, f"{name}: backtest").items():
             artifact.write(out / f"{file}.png", figure.png(drawn))
-    print(f"{summary(judged.scores)}\n{len(table)} rows in {out / 'forecast.csv'}\nrun: {home.parent}")
+    print(f"{summary(judged.scores)}\n{len(table)} rows in {out / 'forecast.csv'}")
+    if config["folder"] is None:
+        print(f"run: {home.parent}")
     return float(judged.scores["value"].iloc[0])

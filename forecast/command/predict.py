@@ -25,4 +25,6 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
         if paths is not None:
             artifact.write(out / "paths.csv", paths.to_csv(index=False))
         artifact.write(out / "forecast.png", figure.png(figure.fan(table, f"{forecaster.name}: the future")))
-    print(f"{summary.ahead(table, 24)}\n{len(table)} rows in {out / 'forecast.csv'}\nrun: {home.parent}")
+    print(f"{summary.ahead(table, 24)}\n{len(table)} rows in {out / 'forecast.csv'}")
+    if config["folder"] is None:
+        print(f"run: {home.parent}")
