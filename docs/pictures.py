@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -18,9 +20,11 @@ from urllib.request import urlopen
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from forecast.data.lines import BUNDLED
+
 HERE = Path(__file__).resolve().parent
 PORT = 6116
-BOARD = f"http://localhost:{PORT}"
+URL = f"http://localhost:{PORT}"
 DRAWING = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")  # curves are WebGL
 RUNS = {
     "segment-gru": [],
@@ -43,24 +47,40 @@ def kept(name: str, content: bytes) -> None:
     print(f"docs/{name}.png: {image.size[0]} x {image.size[1]}, {(HERE / f'{name}.png').stat().st_size // 1000} kB")
 
 
-def ready() -> None:
-    """Waits until TensorBoard answers."""
-    for _ in range(60):
-        try:
-            with urlopen(BOARD):
-                return
-        except URLError:
-            time.sleep(1)
-    raise SystemExit("TensorBoard did not start")
+@contextmanager
+def running(*command: str) -> Iterator[None]:
+    """A server at URL, which answers already."""
+    server = subprocess.Popen(command)
+    try:
+        for _ in range(60):
+            try:
+                with urlopen(URL):
+                    break
+            except URLError:
+                time.sleep(1)
+        else:
+            raise SystemExit(f"{command[0]} did not start")
+        yield
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def board(tab: Page) -> None:
     """Curves and fan charts side by side, in wide cards, without the settings."""
-    tab.goto(f"{BOARD}/?darkMode=false#timeseries")
+    tab.goto(f"{URL}/?darkMode=false#timeseries")
     tab.get_by_role("combobox", name="Filter tags (regex)").fill("^(train/loss|val/loss|val/mae|forecast/fan)")
     tab.get_by_role("button", name="Settings").first.click()
     tab.wait_for_timeout(40_000)  # without a GPU curves take their time
     kept("tensorboard", tab.screenshot())
+
+
+def page(tab: Page) -> None:
+    """A CSV dropped on the service's page."""
+    tab.goto(URL)
+    tab.set_input_files("#file", str(BUNDLED / "load.csv"))
+    tab.wait_for_selector("#result:not([hidden]) svg")
+    kept("serve", tab.screenshot())
 
 
 def main() -> None:
@@ -76,14 +96,11 @@ def main() -> None:
         tab.get_by_role("link", name="segment-gru").first.click()
         tab.wait_for_timeout(3000)
         kept("report", tab.screenshot())
-        server = subprocess.Popen(["tensorboard", f"--logdir={folder / 'outputs'}", f"--port={PORT}"])
-        try:
-            ready()
+        with running("forecast", "serve", f"run={folder / 'outputs' / 'segment-gru'}", f"port={PORT}"):
+            page(tab)
+        with running("tensorboard", f"--logdir={folder / 'outputs'}", f"--port={PORT}"):
             board(tab)
-        finally:
-            server.terminate()
-            server.wait()
-            browser.close()
+        browser.close()
 
 
 if __name__ == "__main__":
