@@ -44,6 +44,11 @@ class Head(ABC):
     def sample(self, params: Float[Tensor, "b h c w"], n: int) -> Float[Tensor, "n b h c"]:
         """Independent draws for each step."""
 
+    @property
+    def begin(self) -> tuple[float, ...]:
+        """The numbers that an untrained network gives, but for noise [w]."""
+        return (0.0,) * self.width
+
     def number(self, target: Float[Tensor, "b h c"]) -> Float[Tensor, "b h c"]:
         """The number of the class that each target is in; without classes the target."""
         return target

@@ -28,6 +28,13 @@ class Quantile(Head):
         self.width, self.span = len(levels), (levels[0], levels[-1])
         self.middle = min(range(self.width), key=lambda i: abs(levels[i] - 0.5))
 
+    @property
+    def begin(self) -> tuple[float, ...]:
+        """Those of the standard normal law, as other laws begin: from equal steps of softplus(0) a map takes epochs."""
+        law = torch.special.ndtri(torch.tensor(self.levels, dtype=torch.float64, device="cpu"))
+        steps = law.diff().expm1().log().tolist()
+        return (*steps[: self.middle], float(law[self.middle]), *steps[self.middle :])
+
     def known(self, params: Float[Tensor, "b h c w"]) -> Float[Tensor, "b h c w"]:
         """The quantiles at the trained levels."""
         middle = params[..., self.middle : self.middle + 1]

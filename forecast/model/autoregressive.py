@@ -65,7 +65,7 @@ class Autoregressive(Model):
         self.paths, self.constants = paths, Constants(shape, embedding)
         self.backbone = make_backbone(shape.channels * len(self.lags) + shape.future + self.constants.size)
         stepwise("autoregressive", self.backbone, self.normalizers)
-        self.out = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.backbone.size, shape.channels * shape.width))
+        self.out = nn.Sequential(nn.Dropout(dropout), self.reading(self.backbone.size, shape.channels))
 
     def read(self, values: Float[Tensor, "b t c"], batch: Batch) -> tuple[Float[Tensor, "b s c w"], State]:
         """The head's numbers of the steps from the longest lag on, and the state after the last."""

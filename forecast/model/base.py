@@ -100,6 +100,13 @@ class Model(lightning.LightningModule):
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
         """The numbers of the head for each step and channel, from the normalised context."""
 
+    def reading(self, size: int, values: int) -> nn.Linear:
+        """The layer that makes the head's numbers of so many values, which begin as the head says."""
+        layer = nn.Linear(size, values * self.shape.width)
+        with torch.no_grad():
+            layer.bias.unflatten(0, (values, -1)).add_(torch.tensor(self.head.begin, device=layer.bias.device))
+        return layer
+
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """The weights as plain arrays, from which `build.restored` makes a copy in another process."""

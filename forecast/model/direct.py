@@ -41,9 +41,10 @@ class Direct(Model):
         self.constants = Constants(shape, embedding)
         self.pool, self.attends = POOLINGS[pooling](self.backbone), pooling == "attention"
         seen = self.backbone.size + self.constants.size + shape.horizon * shape.future
-        out = shape.horizon * shape.channels * shape.width
         layers = [nn.Linear(seen, hidden), nn.ReLU()] if hidden else []
-        self.decode = nn.Sequential(nn.Dropout(dropout), *layers, nn.Linear(hidden or seen, out))
+        self.decode = nn.Sequential(
+            nn.Dropout(dropout), *layers, self.reading(hidden or seen, shape.horizon * shape.channels)
+        )
 
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
         out, _ = self.backbone(self.features(z, batch), self.backbone.initial(z.shape[0]))

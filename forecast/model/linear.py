@@ -43,9 +43,9 @@ class Linear(Model):
             raise Refusal(f"model.kernel={kernel}: expected an odd number of steps, 3 at least", "config")
         self.constants, self.kernel = Constants(shape, embedding), kernel
         known = shape.context * (shape.past + shape.future) + shape.horizon * shape.future + self.constants.size
-        out, copies = shape.horizon * shape.width, shape.channels if individual else 1
-        self.maps = nn.ModuleList(nn.Linear(shape.context + known, out) for _ in range(copies))
-        self.trends = nn.ModuleList(nn.Linear(shape.context, out) for _ in range(copies if kernel else 0))
+        copies, trends = shape.channels if individual else 1, shape.horizon * shape.width
+        self.maps = nn.ModuleList(self.reading(shape.context + known, shape.horizon) for _ in range(copies))
+        self.trends = nn.ModuleList(nn.Linear(shape.context, trends) for _ in range(copies if kernel else 0))
 
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
         horizon, channels = self.shape.horizon, self.shape.channels

@@ -83,7 +83,7 @@ class Segment(Model):
             several = shape.channels if shape.channels > 1 else shape.series
             self.who = nn.Embedding(several, hidden // 2) if identity else None
             self.where = nn.Parameter(torch.randn(horizon // length, hidden // 2 if identity else hidden))
-        self.out = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.backbone.size, length * shape.width))
+        self.out = nn.Sequential(nn.Dropout(dropout), self.reading(self.backbone.size, length))
 
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
         own = torch.cat((z.mT[..., None], batch.past[:, None].expand(-1, z.shape[-1], -1, -1)), -1)

@@ -51,7 +51,7 @@ class Seq2seq(Model):
         seen = shape.channels + shape.future + self.constants.size
         self.decoder = make_backbone(seen + self.attend.size)
         self.out = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(self.decoder.size + self.attend.size, shape.channels * shape.width)
+            nn.Dropout(dropout), self.reading(self.decoder.size + self.attend.size, shape.channels)
         )
         self.attends = attention != "none"
 

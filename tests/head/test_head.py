@@ -206,6 +206,14 @@ def test_the_quantile_head_steps_away_from_its_middle():
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("levels", [None, [0.5], [0.05, 0.4, 0.6, 0.99], [0.3, 0.5, 0.500001, 0.9]])
+@known
+def test_quantiles_begin_at_those_of_the_standard_normal_law(name, levels):
+    head = made(name, **({} if levels is None else {"levels": levels}))
+    found = head.quantiles(torch.tensor(head.begin).view(1, 1, 1, -1), head.levels)
+    np.testing.assert_allclose(found.flatten(), special.ndtri(head.levels), atol=1e-5)
+
+
 def test_a_median_between_two_levels_is_interpolated():
     head = made("quantile", levels=[0.2, 0.6])
     numbers = random(4, 3, 2, 2)

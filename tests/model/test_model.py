@@ -326,6 +326,27 @@ def test_the_smallest_network_is_torchs_own_and_a_linear_layer(backbone):
     torch.testing.assert_close(point[..., 0].float(), expected)
 
 
+WAYS = {name: (name, {}) for name in YAMLS["model"]}
+WAYS |= {"linear, a trend": ("linear", {"kernel": 3}), "linear, a map each": ("linear", {"individual": True})}
+WAYS |= {
+    "segment by segment": ("segment", {"decoding": "recurrent"}),
+    "attention": ("seq2seq", {"attention": "additive"}),
+}
+
+
+@pytest.mark.parametrize("model", WAYS)
+def test_an_untrained_network_gives_what_its_head_begins_with(model, monkeypatch):
+    """But for the noise of its weights, which is the same where a head begins with zeros."""
+    name, changes = WAYS[model]
+    facts, batch = KINDS["future"] | {"channels": 2}, windows(KINDS["future"] | {"channels": 2})
+    begun = made(facts, model=name, settings={"model": changes})
+    given = torch.tensor(begun.head.begin)
+    monkeypatch.setattr(type(begun.head), "begin", (0.0,) * len(given))
+    plain = made(facts, model=name, settings={"model": changes})
+    found = [each.network(each.normalized(batch).z, batch) for each in (begun, plain)]
+    torch.testing.assert_close(found[0] - found[1], given.expand_as(found[0]), rtol=0, atol=1e-5)
+
+
 def test_known_covariates_are_those_of_the_horizon_not_of_the_gap():
     facts = {"future": 2}
     net, batch = made(facts), windows(facts)
