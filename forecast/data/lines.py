@@ -168,14 +168,14 @@ class Lines(io.RawIOBase):
         spots = np.flatnonzero(marks)
         ends = np.flatnonzero(values[spots] == 10)
         stops = spots[ends]
+        if b"\0" in block:
+            line = self.line + int((stops < block.index(b"\0")).sum())
+            raise Refusal(f"{self.source}, line {line}: a NUL byte; the file is damaged", "nul")
         if not len(stops):
             self.left = block
             if self.over:
                 raise Refusal(f"{self.source}, line {self.line}: a quote is opened and never closed", "unreadable")
             return
-        if b"\0" in block:
-            line = self.line + int((stops < block.index(b"\0")).sum())
-            raise Refusal(f"{self.source}, line {line}: a NUL byte; the file is damaged", "nul")
         skipped = max(0, self.manner.header - (self.line - 1))
         starts = np.concatenate(([0], stops[:-1] + 1))
         cells = np.diff(ends, prepend=-1)

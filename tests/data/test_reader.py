@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from forecast.config import CONF
@@ -253,6 +253,7 @@ cells = st.lists(st.sampled_from(["1", "", "2.5", '"a"', '"a,b"', '"a\nb"', '"',
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(cells.map(",".join), max_size=12), st.integers(1, 2), st.integers(1, 9), st.booleans())
+@example(['"a,b"', "1", '",\0'], 1, 8, False)  # a quote that is never closed, and a NUL byte in it
 def test_lines_are_checked_alike_by_their_shape_and_one_by_one(rows, width, size, ended):
     content = ("\n".join(["a,b"[: 2 * width - 1], *rows]) + "\n" * ended).encode()
     names = ("a", "b")[:width]
