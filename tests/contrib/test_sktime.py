@@ -169,9 +169,8 @@ class Crossed(NetworkForecaster):
 
 
 FAULTS = (Late, Peeking, Forgetful, Contiguous, Unsown, Touching, Positional, Crossed)
-SOME = (
-    "test_predict_time_index", "test_fit_idempotent", "test_methods_have_no_side_effects", "test_predict_quantiles",
-    "test_update_predict_single", "test_non_state_changing_method_contract", "test_score",
+SOME = (  # of its checks: quick ones that look at what the faults do
+    "test_fit_idempotent", "test_methods_have_no_side_effects", "test_score", "test_update_predict_single",
 )  # fmt: skip
 
 
