@@ -208,10 +208,8 @@ def test_the_suite_and_the_contracts_catch_planted_faults():
                 contract(adapter)
             except Exception:  # as a test would, whatever it raises
                 caught.setdefault(adapter.__name__, []).append(contract.__name__)
-    theirs = sum("passes" in by for by in caught.values())
-    print(
-        f"planted faults: {len(FAULTS)}; caught by sktime's suite: {theirs}, by it or ours: {len(set(caught) - {'NetworkForecaster'})}"
-    )
+    theirs, all_of_us = sum("passes" in by for by in caught.values()), len(caught)
+    print(f"planted faults: {len(FAULTS)}; caught by sktime's suite: {theirs}, by it or ours: {all_of_us}")
     print(*caught.items(), sep="\n")
     assert caught.keys() == {adapter.__name__ for adapter in FAULTS}
     assert theirs >= 2 and "agrees" in caught["Late"] and "looks_back" in caught["Peeking"]
@@ -220,7 +218,7 @@ def test_the_suite_and_the_contracts_catch_planted_faults():
 def test_parameters_of_tests_fit_in_a_tenth_of_a_second():
     for given in NetworkForecaster.get_test_params():
         forecaster, spent = NetworkForecaster(**given), []
-        for _ in range(7):
+        for _ in range(20):
             started = time.process_time()
             forecaster.fit(series(), fh=[1, 2, 3])
             spent.append(time.process_time() - started)
