@@ -5,7 +5,7 @@ import math
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +52,12 @@ def completed(found: Mapping[str, Any]) -> dict[str, Any]:
     return merged(defaults(("data=csv", normalizers, *parts)), found)
 
 
-@cache
+@lru_cache(maxsize=64)
 def defaults(overrides: tuple[str, ...]) -> dict[str, Any]:
-    """The configuration of training; composed once, which takes longer than reading what was saved."""
+    """The configuration of training with these overrides, composed once: a sixth of a second, more than a small fit.
+
+    All who ask share it: who changes it copies it first.
+    """
     return composed("train", overrides)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -74,7 +73,7 @@ class WindowedRegressor(RegressorMixin, BaseEstimator):
             given["seed"] = int(check_random_state(self.random_state).randint(2**31 - 1))
         given |= {"trainer.enable_progress_bar": False, "callbacks.figures": None, "logger": "none"}
         words = ("data=csv", "normalizer=[none]", *(config.override(*each) for each in given.items()), *self.overrides)
-        found = {**deepcopy(composed(words)), "context": context, "horizon": horizon}
+        found = {**deepcopy(config.defaults(words)), "context": context, "horizon": horizon}
         build.check(found)
         if device.processes(device.able(found)):
             raise Refusal("a regressor trains in one process: use trainer.devices=1, trainer.strategy=auto", "config")
@@ -177,12 +176,6 @@ class WindowedRegressor(RegressorMixin, BaseEstimator):
             arrays, shape, scaling = state["model_"]
             weights = {name: torch.tensor(x) for name, x in arrays.items()}
             self.model_ = build.restored(self.config_, shape, scaling, weights)
-
-
-@lru_cache(maxsize=64)
-def composed(words: tuple[str, ...]) -> dict[str, Any]:
-    """The configuration of these overrides, composed once: a search over settings fits each of them many times."""
-    return config.composed("train", words)
 
 
 def judging(count: int, split: Sequence[float | str]) -> int:

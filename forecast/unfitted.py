@@ -1,6 +1,7 @@
 """A forecaster before it has learnt: its arguments, as parameters of scikit-learn, and the configuration they make."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Self
 
 from narwhals.stable.v2 import Implementation
@@ -76,7 +77,7 @@ class Unfitted(BaseEstimator):
             given.setdefault("data", "csv")
         if isinstance(given.get("normalizer"), str):
             given["normalizer"] = [given["normalizer"]]
-        return config.composed("train", [*(config.override(k, v) for k, v in given.items()), *self.overrides])
+        return deepcopy(config.defaults((*(config.override(k, v) for k, v in given.items()), *self.overrides)))
 
     @property
     def fitted(self) -> Fitted:
