@@ -1,6 +1,7 @@
 """Promises of the whole road: no look-ahead, equivariance, order does not matter, equal after saving, refusals."""
 
 import json
+import socket
 from functools import cache
 from itertools import product
 
@@ -204,6 +205,18 @@ def test_fitting_leaves_the_users_random_numbers_alone():
     torch.manual_seed(5)
     forecaster().fit(panel(series=1, rows=300, freq="h", seed=1))
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_fitting_and_forecasting_ask_nobody(monkeypatch, tmp_path):
+    """No name is looked up and no connection made, whatever libraries would like to know."""
+    asked = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *words, **_: asked.append(words))
+    monkeypatch.setattr(socket.socket, "connect", lambda _, where: asked.append(where))
+    made = forecaster().fit(panel(series=1, rows=300, freq="h", seed=1))
+    made.predict()
+    made.save(tmp_path / "saved")
+    Forecaster.load(tmp_path / "saved")
+    assert not asked
 
 
 def test_another_seed_is_another_model():
