@@ -158,6 +158,12 @@ def test_level_and_unit_do_not_matter(scaler, normalizer, head):
     check_units(scaler, normalizer, head, *units[place % len(units)])
 
 
+@pytest.mark.parametrize("scaler", ["standard", "asinh"])
+def test_values_below_zero_are_forecast_as_those_above(scaler):
+    """There is no floor where nobody has set one: prices may be negative."""
+    check_units(scaler, "none", "quantile", 1.0, -1e6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("head", REAL)

@@ -305,6 +305,7 @@ def test_a_run_may_be_interrupted_again_and_again(processes, uninterrupted):
     assert overrides["horizon"] == "12" and "run" not in overrides
 
 
+@pytest.mark.usefixtures("uninterrupted")  # whose settings it has
 def test_a_run_that_is_at_work_is_left_alone(processes):
     folder = processes.home / "busy"
     folder.mkdir()
