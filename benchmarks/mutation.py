@@ -11,6 +11,7 @@ process a mutant, which would take ten times as long: most of it is importing to
 
 import argparse
 import ast
+import math
 import os
 import random
 import signal
@@ -37,12 +38,12 @@ DATA, EVALUATION = "tests/data/test_", "tests/evaluation/test_"
 MODULES = {  # files of the package, and the tests that hold them, the quickest first
     "windows": (
         ["data/windows.py"],
-        [f"{DATA}{x}.py" for x in ("windows", "module", "known", "vintage")] + ["tests/test_use.py"],
+        [f"{DATA}{x}.py" for x in ("windows", "module", "known", "vintage")],
     ),
-    "scaler": (["data/scaler.py"], [f"{DATA}{x}.py" for x in ("scaler", "panel", "known")] + ["tests/test_recipe.py"]),
+    "scaler": (["data/scaler.py"], [f"{DATA}{x}.py" for x in ("scaler", "panel", "known")]),
     "reader": (
         ["data/reader.py", "data/lines.py", "data/manner.py"],
-        [f"{DATA}{x}.py" for x in ("corpus", "reader", "table", "instant")] + ["tests/test_classification.py"],
+        [f"{DATA}{x}.py" for x in ("corpus", "reader", "table")],
     ),
     "metrics": (
         ["evaluation/metrics.py", "evaluation/arithmetic.py"],
@@ -56,7 +57,7 @@ SWAPS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
     ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.LShift: ast.RShift,
 }  # fmt: skip
-LATE = 90  # seconds that the tests of a mutant may take
+LATE = 5  # times as long as without a change the tests of a mutant may take
 
 for name in LIBRARIES:
     import_module(name)
@@ -118,7 +119,7 @@ def mutants(code: str) -> Iterator[tuple[int, str, str, str]]:
             yield place.lineno, raw[begin:end].decode(), text, made
 
 
-def survives(folder: Path, tests: list[str], seconds: float = LATE) -> bool:
+def survives(folder: Path, tests: list[str], seconds: float) -> bool:
     """Whether all tests pass in a folder, in time; in a fork, which forgets what it imported."""
     child = os.fork()
     if child == 0:
@@ -149,9 +150,10 @@ def run(module: str, sample: int | None, seed: int, folder: Path) -> None:
     chosen = every if sample is None else sorted(random.Random(seed).sample(every, min(sample, len(every))))
     same = {(x["file"], x["line"], x["was"], x["now"]) for x in yaml.safe_load(EQUIVALENT.read_text())[module]}
     began, sys.dont_write_bytecode = time.monotonic(), False
-    if not survives(folder, tests, 900):
+    if not survives(folder, tests, math.inf):
         raise SystemExit(f"{module}: the tests fail as it is\n{(folder / 'said.txt').read_text()[-3000:]}")
-    print(f"{module}: {len(chosen)} of {len(every)} mutants, all tests {time.monotonic() - began:.0f} s", flush=True)
+    whole = time.monotonic() - began
+    print(f"{module}: {len(chosen)} of {len(every)} mutants, all tests take {whole:.0f} s", flush=True)
     sys.dont_write_bytecode = True
     killed = equivalent = 0
     for file, number, was, now, code in chosen:
@@ -162,7 +164,7 @@ def run(module: str, sample: int | None, seed: int, folder: Path) -> None:
         for cache in path.parent.glob(f"__pycache__/{path.stem}.*"):
             cache.unlink()
         path.write_text(code)
-        if survives(folder, tests):
+        if survives(folder, tests, LATE * whole):
             print(f"  forecast/{file}:{number}: {line}\n    {was}  ->  {now}", flush=True)
         else:
             killed += 1
