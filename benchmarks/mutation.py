@@ -1,16 +1,18 @@
 """Mutants: one place of a module is changed at a time, and its tests have to notice.
 
-python benchmarks/mutation.py windows scaler reader metrics artifact --sample 150
+python benchmarks/mutation.py windows scaler reader metrics artifact --sample 100
 
 Changed are comparisons, arithmetic, numbers, and/or, not, conditions, statements without a value, and what is returned;
-neither text nor annotations. A copy of the checkout is mutated, and tested by a fork of a process that has imported all
-libraries already, up to the first failure; one that takes too long counts as noticed. Those that were not are printed.
-(mutmut 3.8 leaves out what is decorated - properties, caches, managers - and module's constants; cosmic-ray begins a
-process a mutant, which would take ten times as long: most of it is importing torch.)
+neither text nor annotations nor what is only logged. pytest collects the tests of a module once. Each mutant is a fork
+of that process, in which functions get the changed code; it runs the tests up to the first failure, those that noticed
+others first. One that takes too long counts as noticed. Those that nothing noticed are printed.
+(mutmut 3.8 leaves out what is decorated - properties, managers - and constants of modules, and had not begun with its
+first mutant here after four minutes; cosmic-ray begins a process for each mutant, most of whose time is imports.)
 """
 
 import argparse
 import ast
+import inspect
 import math
 import os
 import random
@@ -18,38 +20,34 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from importlib import import_module
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from shutil import copytree, ignore_patterns
+from types import FunctionType
+from typing import Any
 
 import hypothesis
+import jaxtyping
 import pytest
 import yaml
 from hypothesis import Phase
 
 HERE = Path(__file__).resolve().parents[1]
-FOLDERS, FILES = ("forecast", "conf", "datasets", "tests"), ("pyproject.toml",)
+FOLDERS = ("forecast", "conf", "datasets", "tests")
 EQUIVALENT = HERE / "benchmarks" / "equivalent.yaml"  # mutants that nothing can notice, and why
-LIBRARIES = ("torch", "lightning", "pandas", "pyarrow", "hydra", "sklearn.preprocessing", "scipy.stats", "onnxruntime")
-LIBRARIES += ("hypothesis.extra.numpy", "schemathesis", "utilsforecast.losses", "safetensors")
-IMPORTED = "ignore::pytest.PytestAssertRewriteWarning"
 DATA, EVALUATION = "tests/data/test_", "tests/evaluation/test_"
-MODULES = {  # files of the package, and the tests that hold them, the quickest first
-    "windows": (
-        ["data/windows.py"],
-        [f"{DATA}{x}.py" for x in ("windows", "module", "known", "vintage")],
-    ),
-    "scaler": (["data/scaler.py"], [f"{DATA}{x}.py" for x in ("scaler", "panel", "known")]),
+MODULES = {  # files of the package, and the tests that hold them
+    "windows": (["data.windows"], [f"{DATA}{x}.py" for x in ("windows", "module", "known", "vintage")]),
+    "scaler": (["data.scaler"], [f"{DATA}{x}.py" for x in ("scaler", "panel", "known")]),
     "reader": (
-        ["data/reader.py", "data/lines.py", "data/manner.py"],
-        [f"{DATA}{x}.py" for x in ("corpus", "reader", "table")],
+        ["data.reader", "data.lines", "data.manner"],
+        [f"{DATA}{x}.py" for x in ("corpus", "reader", "table")] + ["tests/test_classification.py"],
     ),
     "metrics": (
-        ["evaluation/metrics.py", "evaluation/arithmetic.py"],
+        ["evaluation.metrics", "evaluation.arithmetic"],
         [f"{EVALUATION}{x}.py" for x in ("metrics", "group", "classes")],
     ),
-    "artifact": (["artifact.py"], ["tests/test_artifact.py", "tests/test_hostile.py"]),
+    "artifact": (["artifact"], ["tests/test_artifact.py"]),
 }
 SWAPS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -59,10 +57,9 @@ SWAPS = {
 }  # fmt: skip
 LATE = 5  # times as long as without a change the tests of a mutant may take
 
-for name in LIBRARIES:
-    import_module(name)
-hypothesis.settings.register_profile("first", phases=[Phase.explicit, Phase.reuse, Phase.generate], deadline=None)
+hypothesis.settings.register_profile("first", phases=[Phase.explicit, Phase.generate], deadline=None, database=None)
 hypothesis.settings.load_profile("first")  # a failure is enough, it need not be the smallest
+jaxtyping.install_import_hook = lambda *_: None  # checked annotations would hide the functions
 
 
 def changed(node: ast.AST) -> Iterator[str]:
@@ -119,59 +116,102 @@ def mutants(code: str) -> Iterator[tuple[int, str, str, str]]:
             yield place.lineno, raw[begin:end].decode(), text, made
 
 
-def survives(folder: Path, tests: list[str], seconds: float) -> bool:
-    """Whether all tests pass in a folder, in time; in a fork, which forgets what it imported."""
-    child = os.fork()
-    if child == 0:
-        os.setsid()
-        quiet = os.open(folder / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        for stream in (1, 2):
-            os.dup2(quiet, stream)
-        os.chdir(folder)
-        sys.path.insert(0, str(folder))
-        options = ["-n", "0", "-x", "--ff", f"--basetemp={folder / 'scratch'}", "-W", IMPORTED]
-        os._exit(pytest.main([*options, *tests]))
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status == 0
-        time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
+def functions(names: Mapping[str, Any], module: str) -> Iterator[tuple[str, FunctionType]]:
+    """The functions that a module defines, also in classes, whatever they are wrapped in."""
+    for x in names.values():
+        inner = getattr(x, "fget", None) or getattr(x, "func", None) or getattr(x, "__func__", x)
+        inner = inspect.unwrap(inner) if callable(inner) else inner
+        if isinstance(inner, FunctionType) and inner.__module__ == module:
+            yield inner.__qualname__, inner
+        elif isinstance(x, type) and x.__module__ == module:
+            yield from functions(vars(x), module)
 
 
-def run(module: str, sample: int | None, seed: int, folder: Path) -> None:
-    """Tries the mutants of a module in a copy of the checkout."""
-    files, tests = MODULES[module]
-    codes = {file: (HERE / "forecast" / file).read_text() for file in files}
-    every = [(file, *mutant) for file, code in codes.items() for mutant in mutants(code)]
-    chosen = every if sample is None else sorted(random.Random(seed).sample(every, min(sample, len(every))))
-    same = {(x["file"], x["line"], x["was"], x["now"]) for x in yaml.safe_load(EQUIVALENT.read_text())[module]}
-    began, sys.dont_write_bytecode = time.monotonic(), False
-    if not survives(folder, tests, math.inf):
-        raise SystemExit(f"{module}: the tests fail as it is\n{(folder / 'said.txt').read_text()[-3000:]}")
-    whole = time.monotonic() - began
-    print(f"{module}: {len(chosen)} of {len(every)} mutants, all tests take {whole:.0f} s", flush=True)
-    sys.dont_write_bytecode = True
-    killed = equivalent = 0
-    for file, number, was, now, code in chosen:
-        path, line = folder / "forecast" / file, codes[file].splitlines()[number - 1].strip()
-        if (file, line, was, now) in same:
-            equivalent += 1
-            continue
-        for cache in path.parent.glob(f"__pycache__/{path.stem}.*"):
-            cache.unlink()
-        path.write_text(code)
-        if survives(folder, tests, LATE * whole):
-            print(f"  forecast/{file}:{number}: {line}\n    {was}  ->  {now}", flush=True)
-        else:
-            killed += 1
-        path.write_text(codes[file])
-    tried, seconds = len(chosen) - equivalent, time.monotonic() - began
-    score = f"{killed} of {tried} noticed ({killed / tried:.1%})"
-    print(f"{module}: {score}, {equivalent} equivalent, {seconds:.0f} s", flush=True)
+def mutate(module: str, code: str) -> None:
+    """Gives the functions and constants of a module that was imported those of changed code."""
+    was = vars(sys.modules[module])
+    now = {key: was[key] for key in ("__name__", "__file__", "__package__", "__spec__")}
+    exec(compile(code, was["__file__"], "exec"), now)
+    fresh = dict(functions(now, module))
+    for name, function in functions(was, module):
+        function.__code__ = fresh[name].__code__
+        function.__defaults__, function.__kwdefaults__ = fresh[name].__defaults__, fresh[name].__kwdefaults__
+    for name, value in list(was.items()):
+        if name.isupper() and repr(now[name]) != repr(value):
+            for other in list(sys.modules.values()):
+                if getattr(other, "__dict__", {}).get(name) is value:
+                    setattr(other, name, now[name])
+
+
+class Trial:
+    """A plugin of pytest that tries mutants instead of running the tests once."""
+
+    def __init__(self, module: str, sample: int | None, seed: int, folder: Path):
+        self.module, self.folder = module, folder
+        files = {f"forecast.{x}": f"forecast/{x.replace('.', '/')}.py" for x in MODULES[module][0]}
+        every = [(name, file, *x) for name, file in files.items() for x in mutants((HERE / file).read_text())]
+        self.count = len(every)
+        self.chosen = every if sample is None else sorted(random.Random(seed).sample(every, min(sample, len(every))))
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        same = {(x["file"], x["line"], x["was"], x["now"]) for x in yaml.safe_load(EQUIVALENT.read_text())[self.module]}
+        items, began = list(session.items), time.monotonic()
+        whole = self.run(session, items, math.inf)
+        if len(whole) < len(items):
+            raise SystemExit(f"{self.module}: {items[len(whole)].nodeid} fails as it is")
+        late, order = LATE * (time.monotonic() - began), sorted(range(len(items)), key=whole.__getitem__)
+        said = f"{len(self.chosen)} of {self.count} mutants, {len(items)} tests of {sum(whole):.0f} s"
+        print(f"\n{self.module}: {said}", flush=True)
+        killed = equivalent = 0
+        for name, file, number, was, now, code in self.chosen:
+            text = (HERE / file).read_text()
+            line = text.splitlines()[number - 1].strip()
+            if (file, line, was, now) in same:
+                equivalent += 1
+                continue
+            (self.folder / file).write_text(code)  # for processes that tests begin
+            passed = self.run(session, [items[i] for i in order], late, name, code)
+            (self.folder / file).write_text(text)
+            if len(passed) == len(items):
+                print(f"  {file}:{number}: {line}\n    {was}  ->  {now}", flush=True)
+            else:
+                killed += 1
+                order.insert(0, order.pop(len(passed)))
+        tried, seconds = len(self.chosen) - equivalent, time.monotonic() - began
+        score = f"{killed} of {tried} noticed ({killed / tried:.1%})"
+        print(f"{self.module}: {score}, {equivalent} equivalent, {seconds:.0f} s", flush=True)
+        return True
+
+    def run(
+        self, session: pytest.Session, items: list[Any], seconds: float, module: str = "", code: str = ""
+    ) -> list[float]:
+        """How long each test took in a fork, up to the first that failed."""
+        given, taken = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            for stream in (1, 2):
+                os.dup2(nothing, stream)
+            try:
+                if module:
+                    mutate(module, code)
+                for item, following in zip(items, [*items[1:], None], strict=True):
+                    began = time.process_time()
+                    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                    if session.testsfailed:
+                        break
+                    os.write(taken, f"{time.process_time() - began}\n".encode())
+            finally:
+                os._exit(0)
+        os.close(taken)
+        end = time.monotonic() + seconds
+        while not os.waitpid(child, os.WNOHANG)[0]:
+            time.sleep(0.02)
+            if time.monotonic() > end:
+                os.killpg(child, signal.SIGKILL)
+        with os.fdopen(given) as passed:
+            return [float(x) for x in passed]
 
 
 if __name__ == "__main__":
@@ -179,12 +219,20 @@ if __name__ == "__main__":
     parser.add_argument("modules", nargs="*", default=list(MODULES))
     parser.add_argument("--sample", type=int)
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    for each in given.modules:
-        with tempfile.TemporaryDirectory() as made:
-            for name in FOLDERS:
-                copytree(HERE / name, Path(made) / name, ignore=ignore_patterns("__pycache__"))
-            for name in FILES:
-                (Path(made) / name).write_bytes((HERE / name).read_bytes())
-            os.environ["PYTHONPATH"] = made
-            run(each, given.sample, given.seed, Path(made))
+    asked = parser.parse_args()
+    if len(asked.modules) > 1:
+        for each in asked.modules:  # in a process each: what was imported is of one copy
+            os.spawnv(os.P_WAIT, sys.executable, [sys.executable, __file__, each, *sys.argv[1 + len(asked.modules) :]])
+        raise SystemExit
+    with tempfile.TemporaryDirectory() as made:
+        copy, (module,) = Path(made), asked.modules
+        for name in FOLDERS:
+            copytree(HERE / name, copy / name, ignore=ignore_patterns("__pycache__"))
+        (copy / "pyproject.toml").write_text((HERE / "pyproject.toml").read_text())
+        os.environ |= {"PYTHONPATH": made, "PYTHONDONTWRITEBYTECODE": "1"}
+        sys.dont_write_bytecode = True
+        os.chdir(copy)
+        sys.path[0] = made
+        options = ["-n", "0", "-s", "-p", "no:cacheprovider", f"--basetemp={copy / 'scratch'}"]
+        options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        pytest.main([*options, *MODULES[module][1]], plugins=[Trial(module, asked.sample, asked.seed, copy)])
