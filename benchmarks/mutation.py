@@ -56,6 +56,7 @@ SWAPS = {
     ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.LShift: ast.RShift,
 }  # fmt: skip
 LATE = 5  # times as long as without a change the tests of a mutant may take
+QUICK = 2.0  # seconds of a test that is run; those that train would take too long for so many mutants
 
 hypothesis.settings.register_profile("first", phases=[Phase.explicit, Phase.generate], deadline=None, database=None)
 hypothesis.settings.load_profile("first")  # a failure is enough, it need not be the smallest
@@ -159,8 +160,9 @@ class Trial:
         whole = self.run(session, items, math.inf)
         if len(whole) < len(items):
             raise SystemExit(f"{self.module}: {items[len(whole)].nodeid} fails as it is")
-        late, order = LATE * (time.monotonic() - began), sorted(range(len(items)), key=whole.__getitem__)
-        said = f"{len(self.chosen)} of {self.count} mutants, {len(items)} tests of {sum(whole):.0f} s"
+        late = LATE * (time.monotonic() - began)
+        order = sorted((i for i in range(len(items)) if whole[i] < QUICK), key=whole.__getitem__)
+        said = f"{len(self.chosen)} of {self.count} mutants, {len(order)} tests of {sum(whole[i] for i in order):.0f} s"
         print(f"\n{self.module}: {said}", flush=True)
         killed = equivalent = 0
         for name, file, number, was, now, code in self.chosen:
@@ -172,7 +174,7 @@ class Trial:
             (self.folder / file).write_text(code)  # for processes that tests begin
             passed = self.run(session, [items[i] for i in order], late, name, code)
             (self.folder / file).write_text(text)
-            if len(passed) == len(items):
+            if len(passed) == len(order):
                 print(f"  {file}:{number}: {line}\n    {was}  ->  {now}", flush=True)
             else:
                 killed += 1
