@@ -331,6 +331,36 @@ def test_a_series_without_enough_rows_for_the_latest_window_is_left_out_and_name
     assert refusal.value.code == "too-short"
 
 
+@pytest.mark.parametrize("short", [5, 7])
+def test_of_many_series_that_are_left_out_the_first_five_are_named(short, caplog):
+    days = pd.date_range("2024-01-01", periods=20, freq="h")
+    rows = [pd.DataFrame({"unique_id": f"s{i}", "ds": days[: 3 if i < short else 20], "y": 1.0}) for i in range(9)]
+    with caplog.at_level("INFO", "forecast"):
+        assert len(latest(pd.concat(rows).assign(f=1.0), Window(context=4, horizon=3))) == 9 - short
+    assert caplog.text.strip().endswith("s0, s1, s2, s3, s4" + " and 2 more" * (short == 7))
+
+
+@settings(max_examples=40, deadline=None)
+@given(spans=SPANS, window=SIZES, after=st.lists(st.integers(0, 45), min_size=1, max_size=4, unique=True))
+def test_windows_at_cutoffs_are_those_of_all_series_with_a_whole_context_and_a_value_there(spans, window, after):
+    found = made(spans, window.ahead)
+    cutoffs = found.first.min() + torch.tensor(sorted(after))
+    expected, alone = [], set(cutoffs.tolist())
+    for offset, first, length in zip(
+        found.offsets.tolist(), found.first.tolist(), found.lengths.tolist(), strict=False
+    ):
+        for cutoff in cutoffs.tolist():
+            if first + window.context - 1 <= cutoff < first + length:
+                expected.append(offset + cutoff - first)
+                alone.discard(cutoff)
+    if alone:
+        with pytest.raises(Refusal, match=str(found.layout.clock.stamps(np.array([min(alone)]))[0])) as refusal:
+            Windows.at(found, window, cutoffs)
+        assert refusal.value.code == "cutoff"
+    else:
+        assert Windows.at(found, window, cutoffs).cutoffs.tolist() == expected
+
+
 def test_a_known_covariate_that_ends_before_the_horizon_is_refused_with_the_first_missing_stamp():
     window = Window(context=4, horizon=3, gap=1)
     both = future(20, 15, 20)
