@@ -64,6 +64,7 @@ def go(words: tuple[str, ...], folder: Path, moment: str = "never", number: int 
     made.callbacks.append(telling)
     made.strategy.checkpoint_io = FILES
     newest = FILES.newest(folder)
+    torch.seed()  # another process begins with other random numbers
     try:
         fit(made, model, data, newest)
     except Interrupted:

@@ -257,8 +257,18 @@ def test_anchored_windows_start_at_that_local_time_of_every_day(tz, begin, days,
     assert windows.starts.tolist() == expected
     assert len(windows) > days - 4
     every = Windows.between(found, replace(window, stride=49), start, end)  # two whole days
-    first = windows.series == 0
-    assert every.starts[every.series == 0].tolist() == windows.starts[first][::2].tolist()
+    for series in range(2):
+        daily = windows.starts[windows.series == series]
+        assert every.starts[every.series == series].tolist() == daily[::2].tolist()
+
+
+@pytest.mark.parametrize(("rows", "days"), [(24, 1), (25, 2)])
+def test_a_night_of_25_hours_is_forecast_only_if_all_of_it_is_there(rows, days):
+    window = Window(context=5, horizon=25, gap=2, anchor="00:00")
+    found = made([(0, 48 + rows)], window.ahead, "Europe/Berlin", "2024-10-25")
+    found = replace(found, lengths=torch.tensor([48 + rows]))
+    begin = int(found.first[0])
+    assert Windows.between(found, window, begin, begin + 99).starts.tolist() == [17, 41][:days]
 
 
 def local_times(panel: Panel) -> list[str]:
