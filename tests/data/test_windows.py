@@ -314,8 +314,9 @@ def future(rows: int, known: int, covariate_to: int) -> pd.DataFrame:
     return pd.concat([one, one.assign(unique_id="b", y=np.arange(rows) * 1.0)])
 
 
-def latest(frame: pd.DataFrame, window: Window) -> Windows:
-    laid = grid(table(frame, DATA | {"target": ["y"], "future": ["f"], "freq": "h"}, "my.csv"), window.ahead)
+def latest(frame: pd.DataFrame, window: Window, **options) -> Windows:
+    data = DATA | {"target": ["y"], "future": ["f"], "freq": "h"} | options
+    laid = grid(table(frame, data, "my.csv"), window.ahead)
     return Windows.latest(panel(laid, learn(laid, 10**9, DATA)), window)
 
 
@@ -381,6 +382,14 @@ def test_a_known_covariate_that_ends_before_the_horizon_is_refused_with_the_firs
     with pytest.raises(Refusal, match=r"'f' is not known at 2024-01-01 18:00.*'a'.* 4 steps") as refusal:
         latest(enough, window).check_future()
     assert refusal.value.code == "no-future"
+
+
+@pytest.mark.parametrize("lag", [0, 2])
+def test_a_known_covariate_that_is_published_after_its_step_need_not_be_there(lag):
+    window, ended = Window(context=4, horizon=3), future(20, 20, 20)
+    with pytest.raises(Refusal, match="'f' is not known at 2024-01-01 20:00"):
+        latest(ended, window).check_future()
+    latest(ended, window, lag={"f": lag}).check_future()
 
 
 # --- Order ---
