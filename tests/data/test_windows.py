@@ -271,6 +271,24 @@ def test_a_night_of_25_hours_is_forecast_only_if_all_of_it_is_there(rows, days):
     assert Windows.between(found, window, begin, begin + 99).starts.tolist() == [17, 41][:days]
 
 
+def test_known_covariates_of_steps_after_the_last_day_that_counts_are_hidden():
+    """The last known ones stand in their place; the calendar goes on, and so do steps of a day that is long enough."""
+    window = Window(context=5, horizon=25, gap=2, anchor="00:00")
+    found = made([(0, 24 * 6)], window.ahead, "Europe/Berlin", "2024-10-25")
+    windows = Windows.between(found, window, 0, 10**9)
+    numbers = torch.arange(len(windows))
+    batch, plain = windows.batch(numbers), Windows(found, replace(window, anchor=None), windows.starts).batch(numbers)
+    long = [day.day == 27 for day in pd.date_range("2024-10-26", periods=len(windows))]  # 25 hours
+    assert sum(long) == 1 and len(long) > 2
+    for number, whole in enumerate(long):
+        future, observed = plain.future[number].clone(), plain.future_observed[number].clone()
+        if not whole:
+            future[-1, :2], observed[-1, :2] = future[-2, :2], False
+        assert torch.equal(batch.future[number], future) and torch.equal(batch.future_observed[number], observed)
+        assert torch.equal(batch.target_observed[number, :24], plain.target_observed[number, :24])
+        assert not batch.target_observed[number, 24:].any() or whole
+
+
 def local_times(panel: Panel) -> list[str]:
     """The local time of day of each row."""
     rows = panel.offsets.diff()
