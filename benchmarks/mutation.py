@@ -56,7 +56,7 @@ SWAPS = {
     ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.LShift: ast.RShift,
 }  # fmt: skip
 LATE = 5  # times as long as without a change the tests of a mutant may take
-QUICK = 2.0  # seconds of a test that is run; those that train would take too long for so many mutants
+QUICK = 5.0  # seconds of a test that is run; those that train would take too long for so many mutants
 
 hypothesis.settings.register_profile("first", phases=[Phase.explicit, Phase.generate], deadline=None, database=None)
 hypothesis.settings.load_profile("first")  # a failure is enough, it need not be the smallest
@@ -147,17 +147,19 @@ def mutate(module: str, code: str) -> None:
 class Trial:
     """A plugin of pytest that tries mutants instead of running the tests once."""
 
-    def __init__(self, module: str, sample: int | None, seed: int, folder: Path):
+    def __init__(self, module: str, sample: int | None, seed: int, lines: list[int], folder: Path):
         self.module, self.folder = module, folder
         files = {f"forecast.{x}": f"forecast/{x.replace('.', '/')}.py" for x in MODULES[module][0]}
-        every = [(name, file, *x) for name, file in files.items() for x in mutants((HERE / file).read_text())]
+        self.codes = {name: (HERE / file).read_text() for name, file in files.items()}
+        every = [(name, file, *x) for name, file in files.items() for x in mutants(self.codes[name])]
         self.count = len(every)
-        self.chosen = every if sample is None else sorted(random.Random(seed).sample(every, min(sample, len(every))))
+        chosen = every if sample is None else sorted(random.Random(seed).sample(every, min(sample, len(every))))
+        self.chosen = [x for x in chosen if not lines or x[2] in lines]
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         same = {(x["file"], x["line"], x["was"], x["now"]) for x in yaml.safe_load(EQUIVALENT.read_text())[self.module]}
         items, began = list(session.items), time.monotonic()
-        whole = self.run(session, items, math.inf)
+        whole = self.run(session, items, math.inf, self.codes)  # what changes functions has to leave them whole
         if len(whole) < len(items):
             raise SystemExit(f"{self.module}: {items[len(whole)].nodeid} fails as it is")
         late = LATE * (time.monotonic() - began)
@@ -166,14 +168,13 @@ class Trial:
         print(f"\n{self.module}: {said}", flush=True)
         killed = equivalent = 0
         for name, file, number, was, now, code in self.chosen:
-            text = (HERE / file).read_text()
-            line = text.splitlines()[number - 1].strip()
+            line = self.codes[name].splitlines()[number - 1].strip()
             if (file, line, was, now) in same:
                 equivalent += 1
                 continue
             (self.folder / file).write_text(code)  # for processes that tests begin
-            passed = self.run(session, [items[i] for i in order], late, name, code)
-            (self.folder / file).write_text(text)
+            passed = self.run(session, [items[i] for i in order], late, {name: code})
+            (self.folder / file).write_text(self.codes[name])
             if len(passed) == len(order):
                 print(f"  {file}:{number}: {line}\n    {was}  ->  {now}", flush=True)
             else:
@@ -184,9 +185,7 @@ class Trial:
         print(f"{self.module}: {score}, {equivalent} equivalent, {seconds:.0f} s", flush=True)
         return True
 
-    def run(
-        self, session: pytest.Session, items: list[Any], seconds: float, module: str = "", code: str = ""
-    ) -> list[float]:
+    def run(self, session: pytest.Session, items: list[Any], seconds: float, codes: Mapping[str, str]) -> list[float]:
         """How long each test took in a fork, up to the first that failed."""
         given, taken = os.pipe()
         child = os.fork()
@@ -196,7 +195,7 @@ class Trial:
             for stream in (1, 2):
                 os.dup2(nothing, stream)
             try:
-                if module:
+                for module, code in codes.items():
                     mutate(module, code)
                 for item, following in zip(items, [*items[1:], None], strict=True):
                     began = time.process_time()
@@ -221,6 +220,7 @@ if __name__ == "__main__":
     parser.add_argument("modules", nargs="*", default=list(MODULES))
     parser.add_argument("--sample", type=int)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--lines", type=int, nargs="*", default=[], help="only the mutants of these lines")
     asked = parser.parse_args()
     if len(asked.modules) > 1:
         for each in asked.modules:  # in a process each: what was imported is of one copy
@@ -237,4 +237,5 @@ if __name__ == "__main__":
         sys.path[0] = made
         options = ["-n", "0", "-s", "-p", "no:cacheprovider", f"--basetemp={copy / 'scratch'}"]
         options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-        pytest.main([*options, *MODULES[module][1]], plugins=[Trial(module, asked.sample, asked.seed, copy)])
+        trial = Trial(module, asked.sample, asked.seed, asked.lines, copy)
+        pytest.main([*options, *MODULES[module][1]], plugins=[trial])
