@@ -256,10 +256,11 @@ def test_anchored_windows_start_at_that_local_time_of_every_day(tz, begin, days,
     expected = [row for row in expected if row + 7 + day(row + 7) <= ends[row]]
     assert windows.starts.tolist() == expected
     assert len(windows) > days - 4
-    every = Windows.between(found, replace(window, stride=49), start, end)  # two whole days
-    for series in range(2):
-        daily = windows.starts[windows.series == series]
-        assert every.starts[every.series == series].tolist() == daily[::2].tolist()
+    for apart in (2, 3):  # whole days
+        every = Windows.between(found, replace(window, stride=24 * apart + 1), start, end)
+        for series in range(2):
+            daily = windows.starts[windows.series == series]
+            assert every.starts[every.series == series].tolist() == daily[::apart].tolist()
 
 
 @pytest.mark.parametrize(("rows", "days"), [(24, 1), (25, 2)])
