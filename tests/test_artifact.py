@@ -16,6 +16,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
+from safetensors.torch import save as safetensors
 
 from forecast import artifact
 from forecast.artifact import DOCUMENT, FORMAT, WEIGHTS, git_state, plain, save, write
@@ -262,6 +263,64 @@ def test_weights_that_are_missing_are_refused(tmp_path):
     save(tmp_path, TENSORS, PLAN)
     (tmp_path / WEIGHTS).unlink()
     refused(tmp_path, "damaged")
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {**TENSORS, "scalar": torch.tensor(7)},
+        {**TENSORS, "scalar": torch.tensor([7.5])},
+        {**TENSORS, "more": torch.zeros(1)},
+        {name: x for name, x in TENSORS.items() if name != "empty"},
+    ],
+    ids=["type", "shape", "one less", "one more"],
+)
+def test_weights_of_another_model_are_refused(tmp_path, wanted):
+    save(tmp_path, TENSORS, PLAN)
+    with pytest.raises(Refusal, match="is not what was saved") as refusal:
+        load(tmp_path, wanted)
+    assert refusal.value.code == "damaged"
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_weights_that_are_not_finite_are_refused(tmp_path, value):
+    tensors = {"weight": torch.tensor([1.0, value])}
+    save(tmp_path, tensors, PLAN)
+    with pytest.raises(Refusal, match="'weight' has numbers"):
+        load(tmp_path, tensors)
+
+
+def test_weights_that_say_more_than_numbers_are_refused(tmp_path):
+    save(tmp_path, TENSORS, PLAN)
+    content = safetensors({name: x.contiguous() for name, x in TENSORS.items()}, metadata={"a": "b"})
+    (tmp_path / WEIGHTS).write_bytes(content)
+    document = json.loads((tmp_path / DOCUMENT).read_text())
+    document["sha256"][WEIGHTS] = hashlib.sha256(content).hexdigest()
+    (tmp_path / DOCUMENT).write_text(json.dumps(document))
+    assert "metadata" in refused(tmp_path, "damaged")
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, DOCUMENT])
+def test_files_that_lie_elsewhere_or_are_none_are_refused(tmp_path, name):
+    for change in (lambda path: path.symlink_to(tmp_path / name), os.mkfifo):
+        folder = tmp_path / change.__name__
+        save(folder, TENSORS, PLAN)
+        (folder / name).rename(tmp_path / name)
+        change(folder / name)
+        if change is os.mkfifo and name == DOCUMENT:  # which is looked for first
+            refused(folder, "no-forecaster")
+        else:
+            refused(folder, "damaged")
+
+
+NUMBERS = [2**63 - 1, -(2**63), 0, 1.5, -0.0, 5e-324, 1.7976931348623157e308]
+
+
+def test_json_that_is_read_has_each_key_once_and_numbers_of_64_bits():
+    assert artifact.parsed(json.dumps({"a": NUMBERS, "b": {"a": True}}).encode()) == {"a": NUMBERS, "b": {"a": True}}
+    for text in (2**63, -(2**63) - 1, "9" * 5000, "1e400", "-1e400", "NaN", "Infinity", "-Infinity", '{"a":1,"a":1}'):
+        with pytest.raises(ValueError, match=r"is no number|twice"):
+            artifact.parsed(f"[{text}]".encode())
 
 
 @pytest.mark.parametrize("place", ["", "nowhere", "forecaster.json"])

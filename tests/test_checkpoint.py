@@ -119,6 +119,23 @@ def test_a_save_that_fails_is_said_and_changes_nothing(folder, monkeypatch, fail
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize("done", [1, 2])
+def test_a_save_that_fails_to_take_its_name_is_said_and_leaves_one_to_go_on_from(folder, monkeypatch, done):
+    """After so many moves: of the new one beside the last, and of the last to the one before."""
+    move, moves = Path.replace, iter(range(9))
+
+    def fails(path, target):
+        if next(moves) >= done:
+            raise OSError(28, "No space left on device")
+        return move(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fails)
+        with pytest.raises(CannotWrite, match="No space left on device"):
+            FILES.save_checkpoint(state(4), folder / "last.ckpt")
+    assert step(FILES.newest(folder)) == 2 + done
+
+
 @pytest.mark.parametrize("left", range(6))
 def test_a_save_that_is_cut_short_leaves_one_to_go_on_from(folder, monkeypatch, left):
     """Killed before each of its steps on the disk; the next save then leaves two again."""

@@ -38,11 +38,12 @@ class Telling(lightning.Callback):
     """Has training interrupted at a moment: in a step of the run, or in a batch of validation."""
 
     def __init__(self, moment: str, number: int):
-        self.moment, self.number, self.rates = moment, number, []
+        self.moment, self.number, self.rates, self.since = moment, number, [], 0
 
     def now(self, trainer, moment: str) -> None:
         self.number -= moment == self.moment
         if moment == self.moment and self.number == 0:
+            self.since = len(self.rates)
             next(x for x in trainer.callbacks if isinstance(x, Interruption)).tell(TERM, None)
 
     def on_train_batch_start(self, trainer, *_):
@@ -63,9 +64,12 @@ def go(words: tuple[str, ...], folder: Path, moment: str = "never", number: int 
     made.callbacks.append(telling)
     made.strategy.checkpoint_io = FILES
     newest = FILES.newest(folder)
+    torch.seed()  # another process begins with other random numbers
     try:
         fit(made, model, data, newest)
     except Interrupted:
+        more = len(telling.rates) - telling.since  # a step at most, and none once validation has begun
+        assert more <= (made.accumulate_grad_batches if moment == "step" else 0)
         return telling.rates
     best = FILES.load_checkpoint(made.checkpoint_callback.best_model_path)["state_dict"]
     shown = {key: float(x) for key, x in made.callback_metrics.items() if not key.endswith(("second", "mib"))}
@@ -305,6 +309,7 @@ def test_a_run_may_be_interrupted_again_and_again(processes, uninterrupted):
     assert overrides["horizon"] == "12" and "run" not in overrides
 
 
+@pytest.mark.usefixtures("uninterrupted")  # whose settings it has
 def test_a_run_that_is_at_work_is_left_alone(processes):
     folder = processes.home / "busy"
     folder.mkdir()

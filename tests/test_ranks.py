@@ -141,6 +141,11 @@ def test_a_rank_that_ends_early_ends_all_and_is_named(does, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_rank_that_was_killed_is_named_and_not_those_that_failed_without_it(tmp_path):
+    said = str(ranks.culprit(["its peer is gone", None, None], [1, -9, 1], tmp_path))
+    assert said == "rank 1 of 3 was killed by SIGKILL; the other processes were stopped"
+
+
 @pytest.mark.slow
 def test_ranks_together_are_one_call(tmp_path, caplog, capfd):
     """The first answers and is heard, also by what keeps logs in files; no rank writes on the terminal."""

@@ -128,6 +128,16 @@ def test_both_ways_of_reading_agree(tmp_path):
         pd.testing.assert_frame_equal(quick, read(path, DATA))
 
 
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=6))
+def test_numbers_that_are_read_cell_by_cell_come_through_to_the_last_bit(tmp_path, numbers):
+    """As those with marks between thousands are."""
+    path = tmp_path / "any.csv"
+    path.write_text("time;y\n" + "".join(f"{START + timedelta(hours=i)};{x:,}\n" for i, x in enumerate(numbers)))
+    found = read(path, DATA | {"target": ["y"], "thousands": ",", "decimal": "."})
+    assert found["y"].to_numpy().tobytes() == np.array(numbers).tobytes()
+
+
 @pytest.mark.parametrize("stamp", ["2023-02-29 00:00", "2024-13-01 00:00", "2024-01-01 25:00", "9999-12-31 00:00"])
 @pytest.mark.parametrize("blank", ["", " "])
 def test_a_stamp_that_does_not_exist_is_refused_and_not_another(tmp_path, stamp, blank):

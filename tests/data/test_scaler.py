@@ -239,6 +239,31 @@ def test_an_unknown_scaler_is_refused_with_the_known_ones():
     assert refusal.value.code == "config"
 
 
+def test_pooled_statistics_are_those_of_all_series_for_each():
+    found, pooled = learnt(made()), learn(made(), until(made()), DATA | {"season": 6, "pooled": True})
+    for name in ("loc", "scale"):
+        np.testing.assert_array_equal(getattr(pooled, name), np.repeat(getattr(found, name)[:1], 5, 0))
+    np.testing.assert_array_equal(pooled.deviation, found.deviation)
+
+
+def test_a_capacity_is_a_number_above_zero_of_each_series():
+    def capacity(name: str, sizes: list[float]) -> np.ndarray:
+        laid = replace(made(), static=made().static.assign(size=sizes))
+        return learn(laid, until(laid), DATA | {"scaler": "capacity", "capacity": name}).scale
+
+    largest = learnt(made(), "capacity").scale[0]
+    np.testing.assert_array_equal(capacity("size", [2.0, 1.0, 0.5, 9.0]), [largest, *([x, x] for x in (2, 1, 0.5, 9))])
+    for none in (0.0, -1.0, np.nan):
+        with pytest.raises(Refusal, match="of series 's2' is not above 0") as refusal:
+            capacity("size", [2.0, 1.0, none, 9.0])
+        assert refusal.value.code == "static"
+    for name in ("kind", "sise"):
+        with pytest.raises(Refusal, match=f"data.capacity={name}: expected a column of numbers") as refusal:
+            capacity(name, [1.0, 1.0, 1.0, 1.0])
+        assert refusal.value.code == "config"
+    assert [x.tolist() for x in fit(np.zeros((4, 1)), "capacity")] == [[0.0], [1.0]]
+
+
 # --- covariates and the divisors of scores ---
 
 

@@ -20,7 +20,14 @@ from forecast.data.windows import Windows
 from forecast.recipe import window_of
 
 DATA = yaml.safe_load((CONF / "data" / "csv.yaml").read_text())
-ROLES = DATA | {"target": ["load"], "future": ["wind"], "issued": "made", "freq": "h", "calendar": [], "id": "site"}
+ROLES = DATA | {
+    "target": ["load"],
+    "future": ["wind"],
+    "issued": "made",
+    "freq": "h",
+    "calendar": ["hour"],
+    "id": "site",
+}
 ROLES["lag"] = {"load": -24}
 HOURS = 24 * 12
 
@@ -82,6 +89,9 @@ def test_every_step_has_the_newest_value_issued_before_the_forecast(case, tz):
         batch = windows.batch(torch.tensor([number]))
         assert batch.future_observed[0, :, 0].tolist() == seen
         np.testing.assert_array_equal(batch.future[0, :, 0].numpy(), np.array(values, "float32"))
+        days = made.future[start : start + window.length, 1:]  # the calendar, which has no vintages
+        assert days.shape[1] > 1 and torch.equal(batch.future[0, :, 1:], days)
+        assert batch.future_observed[0, :, 1:].all()
 
 
 def fitted(data: pd.DataFrame) -> Forecaster:

@@ -256,9 +256,38 @@ def test_anchored_windows_start_at_that_local_time_of_every_day(tz, begin, days,
     expected = [row for row in expected if row + 7 + day(row + 7) <= ends[row]]
     assert windows.starts.tolist() == expected
     assert len(windows) > days - 4
-    every = Windows.between(found, replace(window, stride=49), start, end)  # two whole days
-    first = windows.series == 0
-    assert every.starts[every.series == 0].tolist() == windows.starts[first][::2].tolist()
+    for apart in (2, 3):  # whole days
+        every = Windows.between(found, replace(window, stride=24 * apart + 1), start, end)
+        for series in range(2):
+            daily = windows.starts[windows.series == series]
+            assert every.starts[every.series == series].tolist() == daily[::apart].tolist()
+
+
+@pytest.mark.parametrize(("rows", "days"), [(24, 1), (25, 2)])
+def test_a_night_of_25_hours_is_forecast_only_if_all_of_it_is_there(rows, days):
+    window = Window(context=5, horizon=25, gap=2, anchor="00:00")
+    found = made([(0, 48 + rows)], window.ahead, "Europe/Berlin", "2024-10-25")
+    found = replace(found, lengths=torch.tensor([48 + rows]))
+    begin = int(found.first[0])
+    assert Windows.between(found, window, begin, begin + 99).starts.tolist() == [17, 41][:days]
+
+
+def test_known_covariates_of_steps_after_the_last_day_that_counts_are_hidden():
+    """The last known ones stand in their place; the calendar goes on, and so do steps of a day that is long enough."""
+    window = Window(context=5, horizon=25, gap=2, anchor="00:00")
+    found = made([(0, 24 * 6)], window.ahead, "Europe/Berlin", "2024-10-25")
+    windows = Windows.between(found, window, 0, 10**9)
+    numbers = torch.arange(len(windows))
+    batch, plain = windows.batch(numbers), Windows(found, replace(window, anchor=None), windows.starts).batch(numbers)
+    long = [day.day == 27 for day in pd.date_range("2024-10-26", periods=len(windows))]  # 25 hours
+    assert sum(long) == 1 and len(long) > 2
+    for number, whole in enumerate(long):
+        future, observed = plain.future[number].clone(), plain.future_observed[number].clone()
+        if not whole:
+            future[-1, :2], observed[-1, :2] = future[-2, :2], False
+        assert torch.equal(batch.future[number], future) and torch.equal(batch.future_observed[number], observed)
+        assert torch.equal(batch.target_observed[number, :24], plain.target_observed[number, :24])
+        assert not batch.target_observed[number, 24:].any() or whole
 
 
 def local_times(panel: Panel) -> list[str]:
@@ -304,8 +333,9 @@ def future(rows: int, known: int, covariate_to: int) -> pd.DataFrame:
     return pd.concat([one, one.assign(unique_id="b", y=np.arange(rows) * 1.0)])
 
 
-def latest(frame: pd.DataFrame, window: Window) -> Windows:
-    laid = grid(table(frame, DATA | {"target": ["y"], "future": ["f"], "freq": "h"}, "my.csv"), window.ahead)
+def latest(frame: pd.DataFrame, window: Window, **options) -> Windows:
+    data = DATA | {"target": ["y"], "future": ["f"], "freq": "h"} | options
+    laid = grid(table(frame, data, "my.csv"), window.ahead)
     return Windows.latest(panel(laid, learn(laid, 10**9, DATA)), window)
 
 
@@ -331,6 +361,36 @@ def test_a_series_without_enough_rows_for_the_latest_window_is_left_out_and_name
     assert refusal.value.code == "too-short"
 
 
+@pytest.mark.parametrize("short", [5, 7])
+def test_of_many_series_that_are_left_out_the_first_five_are_named(short, caplog):
+    days = pd.date_range("2024-01-01", periods=20, freq="h")
+    rows = [pd.DataFrame({"unique_id": f"s{i}", "ds": days[: 3 if i < short else 20], "y": 1.0}) for i in range(9)]
+    with caplog.at_level("INFO", "forecast"):
+        assert len(latest(pd.concat(rows).assign(f=1.0), Window(context=4, horizon=3))) == 9 - short
+    assert caplog.text.strip().endswith("s0, s1, s2, s3, s4" + " and 2 more" * (short == 7))
+
+
+@settings(max_examples=40, deadline=None)
+@given(spans=SPANS, window=SIZES, after=st.lists(st.integers(0, 45), min_size=1, max_size=4, unique=True))
+def test_windows_at_cutoffs_are_those_of_all_series_with_a_whole_context_and_a_value_there(spans, window, after):
+    found = made(spans, window.ahead)
+    cutoffs = found.first.min() + torch.tensor(sorted(after))
+    expected, alone = [], set(cutoffs.tolist())
+    for offset, first, length in zip(
+        found.offsets.tolist(), found.first.tolist(), found.lengths.tolist(), strict=False
+    ):
+        for cutoff in cutoffs.tolist():
+            if first + window.context - 1 <= cutoff < first + length:
+                expected.append(offset + cutoff - first)
+                alone.discard(cutoff)
+    if alone:
+        with pytest.raises(Refusal, match=str(found.layout.clock.stamps(np.array([min(alone)]))[0])) as refusal:
+            Windows.at(found, window, cutoffs)
+        assert refusal.value.code == "cutoff"
+    else:
+        assert Windows.at(found, window, cutoffs).cutoffs.tolist() == expected
+
+
 def test_a_known_covariate_that_ends_before_the_horizon_is_refused_with_the_first_missing_stamp():
     window = Window(context=4, horizon=3, gap=1)
     both = future(20, 15, 20)
@@ -341,6 +401,14 @@ def test_a_known_covariate_that_ends_before_the_horizon_is_refused_with_the_firs
     with pytest.raises(Refusal, match=r"'f' is not known at 2024-01-01 18:00.*'a'.* 4 steps") as refusal:
         latest(enough, window).check_future()
     assert refusal.value.code == "no-future"
+
+
+@pytest.mark.parametrize("lag", [0, 2])
+def test_a_known_covariate_that_is_published_after_its_step_need_not_be_there(lag):
+    window, ended = Window(context=4, horizon=3), future(20, 20, 20)
+    with pytest.raises(Refusal, match="'f' is not known at 2024-01-01 20:00"):
+        latest(ended, window).check_future()
+    latest(ended, window, lag={"f": lag}).check_future()
 
 
 # --- Order ---

@@ -129,6 +129,9 @@ def test_groups_without_an_observed_y_are_left_out():
     table = forecasts(1).assign(y=lambda x: x["y"].where(x["unique_id"] != "s1"))
     assert by(table, "unique_id").index.tolist() == ["s0", "s2"]
     assert not by(table, "unique_id").isna().any(axis=None)
+    last = table["unique_id"] == "s2"
+    one = table[~last | (table.index == table.index[last & table["y"].notna()][0])]
+    assert by(one, "unique_id").index.tolist() == ["s0", "s2"]
 
 
 def test_series_of_days_are_all_of_one_hour():

@@ -331,6 +331,11 @@ def test_mase_leaves_out_series_that_were_constant_or_not_seen_in_training():
     assert np.isnan(scores(table, naive_error={"a": 0.0, "b": 0.0})["mase"])
 
 
+def test_a_row_without_an_id_is_not_scaled_by_another_series():
+    rows = {"unique_id": ["a", None], "ds": [1, 2], "cutoff": [0, 0], "y": [1.0, 1.0], "point": [2.0, 5.0]}
+    assert scores(pd.DataFrame(rows), naive_error={"a": 1.0})["mase"] == 1.0
+
+
 def test_ids_may_be_numbers_or_categories():
     table = by_hand()
     expected = scores(table, {"a": 4.0, "b": 2.0})

@@ -145,6 +145,7 @@ def test_quantiles_never_cross(name, data):
     head = made(name)
     numbers, levels = data.draw(params(head)), data.draw(levels_between(head))
     check_order(head.quantiles(numbers, levels))
+    check_order(head.quantiles(numbers, head.levels))
     scale, loc = data.draw(st.floats(1e-12, 1e12)), data.draw(st.floats(-1e12, 1e12))
     check_order(head.quantiles(numbers, levels) * torch.tensor(scale, dtype=torch.float64) + loc)  # as a model maps
 

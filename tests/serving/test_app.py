@@ -357,6 +357,12 @@ def test_what_is_held_is_given_back(home):
         with pytest.raises(Answered, match="at work"), room.request():
             pass
         assert room.requests == 1
+    room = Room(Limits(**{**LIMITS, "held": 1}))
+    room.take(2**20)
+    with pytest.raises(Answered, match="hold 1 MiB"):
+        room.take(1)
+    room.give(1)
+    room.take(1)  # to the last byte
 
 
 @pytest.mark.parametrize(
