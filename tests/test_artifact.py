@@ -110,6 +110,18 @@ def test_an_interruption_leaves_the_old_file_alone(tmp_path, monkeypatch):
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"file": "old"}
 
 
+def test_the_file_and_then_its_name_are_on_the_disk(tmp_path, monkeypatch):
+    synced, sync = [], os.fsync
+
+    def noted(file):
+        synced.append((stat.S_ISDIR(os.fstat(file).st_mode), (tmp_path / "file").exists()))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    write(tmp_path / "file", "new")
+    assert synced == [(False, False), (True, True)]
+
+
 def test_a_place_that_can_not_be_written_is_refused(tmp_path):
     """Below a file, and where a folder stands: impossible for root as well."""
     (tmp_path / "file").write_text("old")

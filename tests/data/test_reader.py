@@ -155,6 +155,20 @@ def test_a_stamp_longer_than_the_bytes_that_are_read_of_it_is_not_cut(tmp_path):
         read(path, DATA)
 
 
+ROWS = "time;y\n2024-01-01 00:00;1\n2024-01-01 01:00;2\n2024-01-01 02:00;3\n"
+
+
+def test_a_title_above_and_notes_below_are_not_the_table(tmp_path):
+    """The delimiter is that of most lines; a line below that could be a row is one, and the file is refused."""
+    path = tmp_path / "any.csv"
+    path.write_text(f"Load of a town\n{ROWS}Source: the town\nwithout losses\n")
+    assert read(path, DATA)["y"].tolist() == [1, 2, 3]
+    path.write_text(f"Load of a town\n{ROWS}Source: the town\nsum;6\n")
+    with pytest.raises(Refusal, match="line 6: 1 cells where the header has 2 names") as refusal:
+        read(path, DATA)
+    assert refusal.value.code == "ragged"
+
+
 SERIES = "name,V1,V2,V3,V4\nH2,1,2.5,,4\nH1,5,,7,\n"
 
 
