@@ -25,7 +25,7 @@ import httpx2 as httpx
 import numpy as np
 import pandas as pd
 
-from forecast import Forecaster
+from forecast import Forecaster, terminal
 from forecast.data.lines import find
 from machine import processor
 
@@ -35,6 +35,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def main() -> None:
+    terminal.hush()
     seconds, models = float((sys.argv[1:] or ["20"])[0]), sys.argv[2:] or ["segment", "direct"]
     print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}")
     frame = pd.read_csv(find("load.csv"), parse_dates=[0])
