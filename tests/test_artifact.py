@@ -312,6 +312,36 @@ def test_weights_that_say_more_than_numbers_are_refused(tmp_path):
     assert "metadata" in refused(tmp_path, "damaged")
 
 
+def test_weights_of_which_one_is_there_twice_are_refused(tmp_path):
+    """A reader takes the first, another the last."""
+    save(tmp_path, {"weight": torch.zeros(1)}, PLAN)
+    content = (tmp_path / WEIGHTS).read_bytes()
+    entry = content[8:-4].strip()[1:-1]
+    header = b"{" + entry + b"," + entry + b"}"
+    content = struct.pack("<Q", len(header)) + header + content[-4:]
+    (tmp_path / WEIGHTS).write_bytes(content)
+    document = json.loads((tmp_path / DOCUMENT).read_text())
+    document["sha256"][WEIGHTS] = hashlib.sha256(content).hexdigest()
+    (tmp_path / DOCUMENT).write_text(json.dumps(document))
+    with pytest.raises(Refusal) as refusal:
+        load(tmp_path, {"weight": torch.zeros(1)})
+    assert refusal.value.code == "damaged"
+
+
+def test_a_document_beyond_all_size_is_not_read(tmp_path, monkeypatch):
+    save(tmp_path, TENSORS, PLAN)
+    monkeypatch.setattr(artifact, "LARGEST", (tmp_path / DOCUMENT).stat().st_size)
+    load(tmp_path)
+    monkeypatch.setattr(artifact, "LARGEST", artifact.LARGEST - 1)
+    assert "bytes" in refused(tmp_path, "damaged")
+
+
+def test_what_a_result_may_depend_on_is_told():
+    found = artifact.environment()
+    assert found["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0] and found["threads"] > 0
+    assert ("cores," in found["machine"]) == torch.cuda.is_available()
+
+
 @pytest.mark.parametrize("name", [WEIGHTS, DOCUMENT])
 def test_files_that_lie_elsewhere_or_are_none_are_refused(tmp_path, name):
     for change in (lambda path: path.symlink_to(tmp_path / name), os.mkfifo):

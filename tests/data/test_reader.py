@@ -169,6 +169,33 @@ def test_a_title_above_and_notes_below_are_not_the_table(tmp_path):
     assert refusal.value.code == "ragged"
 
 
+def test_a_byte_that_is_no_text_far_down_is_refused_and_ends_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("forecast.data.reader.HEAD", 60)
+    path = tmp_path / "any.csv"
+    path.write_bytes(ROWS.encode() + b"2024-01-01 03:00;4\xff\n")
+    with pytest.raises(Refusal, match=r"is not utf-8 text all through \(byte 0xff\)") as refusal:
+        read(path, DATA)
+    assert refusal.value.code == "unreadable"
+
+
+def test_a_header_is_one_of_the_lines(tmp_path):
+    path = tmp_path / "any.csv"
+    path.write_text(f"time;x\n{ROWS}")
+    assert "y" in read(path, DATA | {"header": 2})
+    with pytest.raises(Refusal, match=r"data.header=7, but it has") as refusal:
+        read(path, DATA | {"header": 7})
+    assert refusal.value.code == "config"
+
+
+def test_three_lines_of_words_below_the_names_are_left_out_and_no_more(tmp_path):
+    path, words = tmp_path / "any.csv", "local;MW\n"
+    path.write_text(ROWS.replace("time;y\n", "time;y\n" + 3 * words))
+    assert read(path, DATA)["y"].tolist() == [1, 2, 3]
+    path.write_text(ROWS.replace("time;y\n", "time;y\n" + 4 * words))
+    with pytest.raises(Refusal):
+        read(path, DATA)
+
+
 SERIES = "name,V1,V2,V3,V4\nH2,1,2.5,,4\nH1,5,,7,\n"
 
 

@@ -213,9 +213,14 @@ def test_the_check_of_batches_catches_a_field_of_the_neighbouring_window(field):
         check_batch(found, WINDOW, windows.starts, batch._replace(**{field: getattr(batch, field).roll(1, 0)}))
 
 
-def test_weights_are_handed_on():
-    windows = Windows.between(made(SERIES, WINDOW.ahead), WINDOW, 0, 10**6)
-    assert windows.batch(torch.arange(3), torch.tensor([1.5, 0.0, 2.0])).weight.tolist() == [1.5, 0.0, 2.0]
+def test_weights_are_handed_on_times_what_a_window_counts_itself():
+    windows, numbers = Windows.between(made(SERIES, WINDOW.ahead), WINDOW, 0, 10**6), torch.tensor([2, 0, 1])
+    given = torch.tensor([1.5, 0.0, 2.0])
+    assert windows.batch(numbers, given).weight.tolist() == given.tolist()
+    own = Windows(windows.panel, WINDOW, windows.starts, torch.arange(1.0, len(windows) + 1))
+    assert own.batch(numbers).weight.tolist() == [3, 1, 2] and own.batch(numbers, given).weight.tolist() == [4.5, 0, 4]
+    for other in (own.to(torch.device("cpu")), own.seeing(WINDOW.context - 1)):
+        assert other.batch(numbers).weight.tolist() == [3, 1, 2]
 
 
 def test_the_views_do_not_copy_the_panel():
@@ -312,6 +317,11 @@ def test_recent_windows_are_the_newest_of_each_series_whose_targets_do_not_overl
     assert set(found) <= set(expected) and 0 < len(found) <= count
 
 
+def test_recent_windows_of_a_stride_are_so_far_apart_that_targets_do_not_overlap():
+    every = Windows.between(made([(0, 40)], 4), Window(context=3, horizon=4, stride=2), 0, 1 << 40)
+    assert every.recent(5).starts.diff().tolist() == [4] * 4 and every.recent(5).starts[-1] == every.starts[-1]
+
+
 @settings(max_examples=40, deadline=None)
 @given(spans=SPANS, window=SIZES, less=st.integers(0, 5))
 def test_windows_that_see_less_forecast_the_same(spans, window, less):
@@ -359,6 +369,25 @@ def test_a_series_without_enough_rows_for_the_latest_window_is_left_out_and_name
     with pytest.raises(Refusal, match=r"my.csv: series 'a' has 3 rows .* needs 4 \(the context\)") as refusal:
         latest(alone, window)
     assert refusal.value.code == "too-short"
+
+
+def ending(**hours: int) -> pd.DataFrame:
+    """Series whose last value is so many hours after the first midnight."""
+    days = pd.date_range("2024-01-01", periods=48, freq="h")
+    return pd.concat(pd.DataFrame({"unique_id": x, "ds": days[: n + 1], "y": 1.0, "f": 1.0}) for x, n in hours.items())
+
+
+def test_the_latest_windows_begin_at_the_anchor_and_other_series_are_left_out_or_refused(caplog):
+    window = Window(context=4, horizon=24, gap=2, anchor="00:00")
+    with caplog.at_level("INFO", "forecast"):
+        found = latest(ending(a=1, b=21, c=20, d=45), window)
+    assert found.series.tolist() == [1, 3] and found.cutoffs.tolist() == [2 + 26 + 21, 2 + 26 + 22 + 26 + 21 + 26 + 45]
+    assert "2 of 4" not in caplog.text and caplog.text.count("1 of 4 series left out") == 2
+    with pytest.raises(
+        Refusal, match="series 'b' would begin at 2024-01-01 18:00:00, but the anchor is 00:00"
+    ) as refusal:
+        latest(ending(a=1, b=15, c=10), window)
+    assert refusal.value.code == "anchor"
 
 
 @pytest.mark.parametrize("short", [5, 7])
