@@ -58,6 +58,12 @@ def processes(strategy: Strategy) -> int:
     return 0 if strategy.cluster_environment.creates_processes_externally else strategy.num_processes
 
 
+def leave() -> None:
+    """Leaves the other processes: Gloo's threads abort one whose interpreter ends before them (PyTorch #190489)."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def rank(strategy: Strategy) -> int:
     """Which of several processes this is, on all nodes: the first, 0, writes the run."""
     return strategy.global_rank if isinstance(strategy, DDPStrategy) else 0

@@ -1,5 +1,6 @@
 """Learning: settings, a panel and where its parts end -> what fitting leaves behind. Everything is built afresh."""
 
+import atexit
 import logging
 import tempfile
 import warnings
@@ -17,6 +18,7 @@ import pandas as pd
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
 from forecast import artifact, build, device, ranks, training
@@ -157,6 +159,8 @@ def trained(
         drawn = None if watched is None else partial(watched, model)
         trainer = training.trainer(settings, kept, folder, drawn, since if resume else None)
         trainer.strategy.checkpoint_io = files
+        if isinstance(trainer.strategy, DDPStrategy):
+            atexit.register(device.leave)
         place = trainer.strategy.root_device
         with device.float32(settings["tf32"], place), device.compiled(model, settings["compile"]):
             fit(trainer, model, module, newest)

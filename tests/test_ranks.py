@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import ranked
 from conftest import DIRECT
 
-from forecast import Forecaster, config, ranks
+from forecast import Forecaster, config, device, ranks
 from forecast.data.synthetic import panel
 from forecast.error import Diverged, ForecastError
 
@@ -275,3 +276,10 @@ def test_a_killed_rank_ends_both_nodes(rows, tmp_path):
             node.kill()
     assert all(code for code, _, _ in results) and time.monotonic() - killed < 60
     assert any("Signal 9 (SIGKILL)" in error and re.search(r"rank +: [01] ", error) for _, _, error in results), results
+
+
+def test_a_process_leaves_the_others_before_it_ends(tmp_path):
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/met", rank=0, world_size=1)
+    for _ in range(2):  # each training of a process asks for it
+        device.leave()
+        assert not torch.distributed.is_initialized()
