@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import ranked
+import torch
 from conftest import DIRECT
 
 from forecast import Forecaster, config, device, ranks

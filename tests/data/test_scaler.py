@@ -261,7 +261,8 @@ def test_a_capacity_is_a_number_above_zero_of_each_series():
         with pytest.raises(Refusal, match=f"data.capacity={name}: expected a column of numbers") as refusal:
             capacity(name, [1.0, 1.0, 1.0, 1.0])
         assert refusal.value.code == "config"
-    assert [x.tolist() for x in fit(np.zeros((4, 1)), "capacity")] == [[0.0], [1.0]]
+    for values, scale in (([0.0, 0.0], 1.0), ([0.25, -0.5], 0.5), ([np.nan, 3.0], 3.0)):
+        assert [x.tolist() for x in fit(np.array(values)[:, None], "capacity")] == [[0.0], [scale]]
 
 
 # --- covariates and the divisors of scores ---
@@ -299,6 +300,8 @@ def test_the_naive_error_of_a_series_no_longer_than_a_season_is_unknown():
     np.testing.assert_equal(naive_error(y, starts, ends, 6), [[np.nan], [12.0], [np.nan], [np.nan]])
     np.testing.assert_equal(naive_error(y, starts, ends, 2), [[2.0], [4.0], [np.nan], [0.0]])
     np.testing.assert_equal(naive_error(y, starts, ends, 30), np.full((4, 1), np.nan))
+    holes = np.array([1.0, np.nan, np.nan, 2.0])[:, None]  # no two values are a season apart
+    np.testing.assert_equal(naive_error(holes, np.array([0]), np.array([4]), 1), [[np.nan]])
 
 
 def test_the_season_is_the_given_one_or_that_of_the_frequency():
