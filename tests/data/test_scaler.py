@@ -281,6 +281,14 @@ def test_covariates_are_scaled_by_their_train_rows_and_static_numbers_by_all_ser
     assert found.scaled(np.empty((3, 0)), []).shape == (3, 0)
 
 
+def test_vintages_teach_that_are_of_train_rows_and_were_issued_by_their_end():
+    laid, end = made(), until(made())
+    rows, issued = np.array([3, 5, 7, 9, TRAIN]), np.array([end - 9, end - 1, end, end + 1, end - 9])
+    values = np.array([[1.0], [3.0], [8.0], [1e6], [1e9]])
+    vintages = replace(laid, vintages=values, vintage_rows=rows, vintage_issued=issued)
+    np.testing.assert_allclose(learnt(vintages).columns["f"], (4.0, np.std([1, 3, 8])), rtol=1e-12)
+
+
 def test_the_naive_error_is_the_mean_seasonal_difference_of_the_train_rows():
     laid = made()
     found = learnt(laid, season=6)

@@ -117,6 +117,11 @@ def test_rows_after_the_last_value_of_a_series_are_no_targets(tails, window):
     assert starts.tolist() == expected
 
 
+def test_a_panel_shorter_than_a_window_has_none():
+    window = Window(context=6, horizon=1)
+    assert len(Windows.between(made([(0, 2)], window.ahead), window, 0, 10**9)) == 0
+
+
 WINDOW, BEGIN, END = Window(context=3, horizon=2, gap=1, stride=1), 10, 22  # a part of the panel below
 SERIES = [(0, 25), (4, 30), (9, 14)]
 
@@ -400,10 +405,12 @@ def test_of_many_series_that_are_left_out_the_first_five_are_named(short, caplog
 
 
 @settings(max_examples=40, deadline=None)
-@given(spans=SPANS, window=SIZES, after=st.lists(st.integers(0, 45), min_size=1, max_size=4, unique=True))
-def test_windows_at_cutoffs_are_those_of_all_series_with_a_whole_context_and_a_value_there(spans, window, after):
+@given(spans=SPANS, window=SIZES, data=st.data())
+def test_windows_at_cutoffs_are_those_of_all_series_with_a_whole_context_and_a_value_there(spans, window, data):
     found = made(spans, window.ahead)
-    cutoffs = found.first.min() + torch.tensor(sorted(after))
+    ends = torch.cat((found.first + window.context - 1, found.first + found.lengths - 1))  # where it is decided
+    near = st.sampled_from((ends[:, None] + torch.arange(-1, 2)).unique().tolist())
+    cutoffs = torch.tensor(sorted(data.draw(st.lists(near, min_size=1, max_size=4, unique=True))))
     expected, alone = [], set(cutoffs.tolist())
     for offset, first, length in zip(
         found.offsets.tolist(), found.first.tolist(), found.lengths.tolist(), strict=False
