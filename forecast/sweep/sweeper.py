@@ -56,8 +56,10 @@ class Grid(Sweeper):
         """What the jobs are told: overrides other than those of the sweep itself, after those of an experiment."""
         assert self.hydra_context
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        found = parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
-        return [x for x in found if x.key_or_group.split(".")[0] != "sweep"]
+        given = parser.parse_overrides(list(arguments))
+        known = {x.key_or_group for x in given}
+        own = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items() if key not in known])
+        return [x for x in (*own, *given) if x.key_or_group.split(".")[0] != "sweep"]
 
 
 def opened(config: DictConfig) -> Path:

@@ -52,9 +52,9 @@ class Launcher:
         return JobReturn(status=JobStatus.COMPLETED)
 
 
-def search(launcher: Launcher, space: list[str] = SPACE, **settings) -> optuna.Study:
-    """Runs a search in the folder `sweep`, as the command line does; returns its study."""
-    made = Search()
+def search(launcher: Launcher, space: list[str] = SPACE, params=None, **settings) -> optuna.Study:
+    """Runs a search in the folder `sweep` as the command line does; `params` are an experiment's. Returns the study."""
+    made = Search(params)
     made.config = OmegaConf.create({"hydra": {"sweep": {"dir": "sweep"}}, "sweep": {**SETTINGS, **settings}})
     loader = SimpleNamespace(load_sweep_config=lambda **_: None)
     made.hydra_context, made.launcher = SimpleNamespace(config_loader=loader), launcher
@@ -115,6 +115,12 @@ def test_a_search_finds_what_is_best_and_keeps_what_it_saw():
     assert study.best_value < 1e-3 and study.best_params["kind"] == "a"
     tried = np.array([x for x, _ in launcher.seen])
     assert np.abs(tried[20:] - 0.3).mean() < 0.6 * np.abs(tried[:10] - 0.3).mean()
+    assert all(job.overrides[0] == "seed=7" and len(job.overrides) == 3 for job in jobs(Path("sweep")))
+
+
+def test_what_an_experiment_sweeps_over_is_searched_but_for_keys_of_the_command_line():
+    search(launcher := Launcher(), SPACE[:1], params={"seed": "1,2", "kind": "a,b"}, sampler="random")
+    assert {kind for _, kind in launcher.seen} == {"a", "b"}
     assert all(job.overrides[0] == "seed=7" and len(job.overrides) == 3 for job in jobs(Path("sweep")))
 
 
