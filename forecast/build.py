@@ -52,7 +52,7 @@ VALUES = ("autoregressive",)  # models that learn from every value and forecast 
 INSTANTIATED = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 RESOLVER = re.compile(r"\$\{[\w.]+:")
 ABOVE_ZERO = ("season", "train_window", "half_life", "header")
-POSITIVE = ("context", "horizon", "stride", "batch_size")
+POSITIVE = ("context", "horizon", "stride")
 
 
 def names(group: str) -> list[str]:
@@ -98,7 +98,7 @@ def check(config: Mapping[str, Any]) -> None:
         whole(config, key, 1)
     whole(config, "gap", 0)
     whole(config, "seed", 0)
-    for key in ("test_stride", "windows_per_epoch"):
+    for key in ("test_stride", "batch_size", "windows_per_epoch"):
         if config[key] is not None:
             whole(config, key, 1)
     training.check(config)

@@ -288,10 +288,10 @@ def test_a_target_anywhere_is_refused_and_nothing_runs(ran, path):
 @pytest.mark.parametrize(
     ("key", "values"),
     [
-        *((key, (0, -1, 1.0, "1", None, True, [1])) for key in ("context", "horizon", "stride", "batch_size")),
+        *((key, (0, -1, 1.0, "1", None, True, [1])) for key in ("context", "horizon", "stride")),
         *((key, (-1, 1.0, "1", None, True)) for key in ("gap", "seed")),
         ("seed", (2**64, 10**30)),
-        ("test_stride", (0, -1, 1.0, "1", True)),
+        *((key, (0, -1, 1.0, "1", True)) for key in ("test_stride", "batch_size", "windows_per_epoch")),
         ("trainer.precision", ("bf16-true", "16-true", "transformer-engine", "transformer-engine-float16", "half")),
         *((f"data.{key}", ("a", None, 5, {"a": 1})) for key in ("past", "future", "static", "split")),
         ("data.target", ("price", 5)),

@@ -18,6 +18,7 @@ from forecast.error import Refusal, nearest
 
 PARTS = ("train", "val", "test")
 MOST = 8  # windows that a message names
+LARGEST, SMALLEST, STEPS = 256, 16, 32  # windows of a batch if none are said, batches that an epoch should have
 
 
 class SeriesDataModule(lightning.LightningDataModule):
@@ -25,8 +26,9 @@ class SeriesDataModule(lightning.LightningDataModule):
 
     Training windows follow each other by the window's stride, not further back than `train_window` steps, and
     count half every `half_life` steps before its end, and by the `weights` of their series (of those not named: 1); an
-    epoch has `windows_per_epoch` of them at most. Validation sees every window, each as much as the others. The panel
-    moves to the training device once, and batches are gathered there.
+    epoch has `windows_per_epoch` of them at most, in batches of `batch_size` (None: 256, of few windows as few as 16, so
+    that an epoch has 32 steps). Validation sees every window, each as much as the others. The panel moves to the
+    training device once, and batches are gathered there.
     """
 
     def __init__(
@@ -39,12 +41,12 @@ class SeriesDataModule(lightning.LightningDataModule):
         half_life: float | None,
         weights: Mapping[str | int, float] | None,
         windows_per_epoch: int | None,
-        batch_size: int,
+        batch_size: int | None,
         seed: int,
     ):
         super().__init__()
         self.panel, self.window, self.borders = panel, window, borders
-        self.windows_per_epoch, self.batch_size, self.seed = windows_per_epoch, batch_size, seed
+        self.windows_per_epoch, self.seed = windows_per_epoch, seed
         free = replace(window, anchor=None)
         train = self.cut(panel, free, borders, "train", train_window)
         counts = None
@@ -53,6 +55,8 @@ class SeriesDataModule(lightning.LightningDataModule):
         if weights is not None:
             counts = preferred(train, weights, counts)
         train = Windows(panel, free, train.starts, counts)
+        count = min(len(train), windows_per_epoch or len(train))
+        self.batch_size = batch_size or min(LARGEST, max(SMALLEST, count // STEPS))
         self.windows = {"train": train, "val": self.cut(panel, replace(free, stride=1), borders, "val")}
 
     @staticmethod

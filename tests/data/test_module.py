@@ -144,6 +144,20 @@ def data_of(batch_size: int, draw: int | None = None) -> SeriesDataModule:
     return SeriesDataModule(found, WINDOW, borders, **settings, batch_size=batch_size, seed=3)
 
 
+@pytest.mark.parametrize(
+    ("count", "draw", "said", "expected"),
+    [(100, None, None, 16), (3200, None, None, 100), (9000, None, None, 256), (9000, 1600, None, 50),
+     (100, None, 256, 256), (9000, None, 7, 7)],
+)  # fmt: skip
+def test_batches_of_few_windows_are_smaller_unless_their_size_is_said(count, draw, said, expected):
+    window, train = Window(context=6, horizon=4), count + 9
+    split = [str(pd.Timestamp("2024-03-27") + pd.Timedelta(hours=hours)) for hours in (train, train + 20)]
+    found, borders = made(split, [(0, train + 40)], window)
+    settings = PLAIN | {"windows_per_epoch": draw}
+    module = SeriesDataModule(found, window, borders, **settings, batch_size=said, seed=3)
+    assert len(module.windows["train"]) == count and module.batch_size == expected
+
+
 def test_a_trainer_gets_every_window_once_an_epoch_in_another_order_each_time():
     data, model = data_of(7), Recorder()
     trainer(max_epochs=3).fit(model, datamodule=data)
