@@ -158,7 +158,8 @@ PLACES = [("y", None), ("y", -2), ("plan", 1), ("plan", -3), ("wind", -1), ("cal
 def test_gradients_are_those_of_the_forecast(name, level, monkeypatch):
     """Against finite differences of the forecast, when a column at some positions becomes a little larger."""
     given = dict(SLOPES[name])
-    made = forecaster(*QUICK, *QUIET, *given.pop("overrides", ()), **given).fit(rows(series=1))
+    words = (*QUICK, *QUIET, "batch_size=256", *given.pop("overrides", ()))
+    made = forecaster(*words, **given).fit(rows(series=1))
     model, windows = made.fitted.model.eval(), made.origins(made.panel(None), None).seeing(CONTEXT)
     table = gradients(made.fitted, windows, level=level)
     found, honest = {x.name: x for x in columns(made.fitted, windows.panel)}, model.normalized

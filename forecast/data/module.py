@@ -26,8 +26,8 @@ class SeriesDataModule(lightning.LightningDataModule):
 
     Training windows follow each other by the window's stride, not further back than `train_window` steps, and
     count half every `half_life` steps before its end, and by the `weights` of their series (of those not named: 1); an
-    epoch has `windows_per_epoch` of them at most, in batches of `batch_size` (None: 256, of few windows as few as 16, so
-    that an epoch has 32 steps). Validation sees every window, each as much as the others. The panel moves to the
+    epoch has `windows_per_epoch` of them at most, in batches of `batch_size` (None: 256, of few windows as few as 16,
+    so that an epoch has 32 steps). Validation sees every window, each as much as the others. The panel moves to the
     training device once, and batches are gathered there.
     """
 
