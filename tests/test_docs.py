@@ -70,8 +70,8 @@ def test_a_page_has_blocks_that_can_be_checked(path):
     for block in each:
         if block.language == "python":
             ast.parse(block.text)
-        if block.language == "yaml":
-            yaml.safe_load(block.text)
+        if block.language == "yaml" and path in DOCS and path not in FILES:
+            known(block)
 
 
 COMMANDS = list(
