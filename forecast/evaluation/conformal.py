@@ -10,7 +10,7 @@ that probability. Learnt for each group: step or hour, of one series or of all.
     cqr      q are the forecast's quantiles (Y. Romano, E. Patterson, E. Candes, "Conformalized quantile regression",
              2019; its theorem 2 where levels are not symmetric)
     online   the offsets go on moving after each cutoff: by rate x unit x (share of scores above the offset - (1 - c)),
-             over what came to be known since the last one, with unit the running mean absolute error (A. Angelopoulos,
+             over what came to be known since the last one, with unit the mean absolute error until then (A. Angelopoulos,
              E. Candes, R. Tibshirani, "Conformal PID control for time series prediction", 2023: quantile tracking; it
              moves the offset where I. Gibbs, E. Candes, "Adaptive conformal inference under distribution shift", 2021,
              move the level, and so never asks for an infinite interval). Scores are held against the offsets as they
@@ -125,9 +125,9 @@ class Calibration:
         _, _, coverage = plan(self.levels, self.symmetric)
         size = np.bincount(group, sizes, len(units))
         assert self.rate is not None
-        units[there] += self.rate * (size[there] / count[there] - units[there])
         error = total[there] / count[there, None] - (1 - coverage)
-        offsets[there] += self.rate * units[there, None] * error
+        offsets[there] += self.rate * units[there, None] * error  # units of before: large misses would count for more
+        units[there] += self.rate * (size[there] / count[there] - units[there])
 
 
 def learnt(

@@ -193,6 +193,13 @@ def test_online_stays_near_its_coverage_under_drift(by):
         assert inside(fixed[grown], low).mean() < wanted - 0.15
 
 
+def test_online_is_not_wider_for_errors_that_are_seldom_large():
+    """A miss moves by the unit that was known before it; its own would make large misses count for more than hits."""
+    past, new = (table(drawn(seed, 1, 4000, 1) ** 3) for seed in (20, 21))
+    after = learnt(past, **{**USUAL, "rate": 0.1}).calibrated(new)
+    assert abs(inside(after, 0.1).mean() - 0.8) < 0.005
+
+
 def test_online_by_hand():
     """One pair: a miss moves its offset out by rate x unit x c, a hit moves it in by rate x unit x (1 - c)."""
     made, rate = without(table(drawn(13, 1, 30, 1))), 0.2
@@ -202,8 +209,8 @@ def test_online_by_hand():
     offset, unit = by_hand(made["y"].abs().tolist(), 0.8), made["y"].abs().mean()
     for y, upper in zip(new["y"], after["q0.9"], strict=True):
         assert upper == pytest.approx(offset, rel=1e-12)
-        unit += rate * (abs(y) - unit)
         offset += rate * unit * (float(abs(y) > offset) - 0.2)
+        unit += rate * (abs(y) - unit)
 
 
 def overlapping(y: np.ndarray, horizon: int) -> pd.DataFrame:
