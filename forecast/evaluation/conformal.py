@@ -10,11 +10,11 @@ that probability. Learnt for each group: step or hour, of one series or of all.
     cqr      q are the forecast's quantiles (Y. Romano, E. Patterson, E. Candes, "Conformalized quantile regression",
              2019; its theorem 2 where levels are not symmetric)
     online   the offsets go on moving after each cutoff: by rate x unit x (share of scores above the offset - (1 - c)),
-             over what came to be known since the last one, with unit the mean absolute error until then (A. Angelopoulos,
-             E. Candes, R. Tibshirani, "Conformal PID control for time series prediction", 2023: quantile tracking; it
-             moves the offset where I. Gibbs, E. Candes, "Adaptive conformal inference under distribution shift", 2021,
-             move the level, and so never asks for an infinite interval). Scores are held against the offsets as they
-             are now, not as they were at the issue: horizons may overlap as they like, without swinging.
+             over what came to be known since the last one, with unit the mean absolute error until then (A.
+             Angelopoulos, E. Candes, R. Tibshirani, "Conformal PID control for time series prediction", 2023: quantile
+             tracking; it moves the offset where I. Gibbs, E. Candes, "Adaptive conformal inference under distribution
+             shift", 2021, move the level, and so never asks for an infinite interval). Scores are held against the
+             offsets as they are now, not as they were at the issue: horizons may overlap as they like, without swinging.
 """
 
 import logging

@@ -113,8 +113,7 @@ class Autoregressive(Model):
     @cached_property
     def chances(self) -> list[Float64[Tensor, "paths c"]]:
         """The level of each path, shuffled anew at every step and channel, for all windows the same."""
-        assert self.head.span is not None
-        places = ((torch.arange(self.paths, dtype=torch.float64) + 0.5) / self.paths).clamp(*self.head.span)
+        places = (torch.arange(self.paths, dtype=torch.float64) + 0.5) / self.paths
         chance, channels = torch.Generator().manual_seed(self.seed), range(self.shape.channels)
         steps = range(self.shape.gap + self.shape.horizon)
         return [torch.stack([places[torch.randperm(self.paths, generator=chance)] for _ in channels], 1) for _ in steps]
