@@ -14,7 +14,8 @@ that probability. Learnt for each group: step or hour, of one series or of all.
              Angelopoulos, E. Candes, R. Tibshirani, "Conformal PID control for time series prediction", 2023: quantile
              tracking; it moves the offset where I. Gibbs, E. Candes, "Adaptive conformal inference under distribution
              shift", 2021, move the level, and so never asks for an infinite interval). Scores are held against the
-             offsets as they are now, not as they were at the issue: horizons may overlap as they like, without swinging.
+             offsets as they are now, not as they were at the issue: horizons may overlap as they like, and nothing
+             swings.
 """
 
 import logging
