@@ -29,6 +29,7 @@ from forecast.setting import built, fits, verify, wanted, whole
 HERE = Path(__file__).resolve().parent
 Names = Sequence[str]
 DATA: dict[str, Any] = {  # what each key of conf/data may hold
+    "name": str | None, "path": str | None,
     "time": str | Names | None, "id": str | None, "target": Names | None, "joint": bool, "past": Names,
     "future": Names, "static": Names, "categorical": Names, "series": Sequence[str | int] | None, "freq": str | None,
     "season": int | None, "split": Sequence[float | str], "split_each": bool, "train_window": int | None,
@@ -41,6 +42,9 @@ DATA: dict[str, Any] = {  # what each key of conf/data may hold
     "dates": str | Names | None, "tz": str | None, "stamp": Literal["begin", "end", "count"] | None, "day": str | None,
     "duplicates": Literal["first", "last", "mean"] | None, "resample": Literal["mean", "sum", "repeat"] | None,
     "max_gap": int | None, "memory": int, "start": str | None, "label": Mapping[str, Sequence[str | int]] | None,
+}  # fmt: skip
+TEXTS: dict[str, Any] = {  # what keys beside the groups may hold
+    "anchor": str | None, "issue": str | None, "folder": str | None, "run": str | None, "baselines": str | Names,
 }  # fmt: skip
 KEEPS = {"none": ("real", "positive", "count"), "capacity": ("real", "positive")}  # scalers; the others shift
 SUPPORTS = {
@@ -101,6 +105,9 @@ def check(config: Mapping[str, Any]) -> None:
     for key in ("test_stride", "batch_size", "windows_per_epoch"):
         if config[key] is not None:
             whole(config, key, 1)
+    for key, hint in TEXTS.items():
+        if not fits(config[key], hint):
+            raise Refusal(f"{key}={config[key]}: expected {wanted(hint)}; in quotes a number is text", "config")
     training.check(config)
     chosen(config["baselines"])
     for group in ("model", "backbone", "head"):

@@ -80,6 +80,17 @@ def plain(config: Any) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()}
 
 
+def checked(config: Any) -> dict[str, Any]:
+    """The same, with names of folders that are text, as a number in a yaml is not (`run: 2024`)."""
+    found = plain(config)
+    for key, several in (("run", True), ("folder", False)):
+        names = found.get(key)
+        for name in names if several and isinstance(names, list) else [names]:
+            if name is not None and not isinstance(name, str):
+                raise Refusal(f"{key}={name}: expected text; in quotes a number is one: {key}=\"'{name}'\"", "config")
+    return found
+
+
 def override(key: str, value: Any) -> str:
     """`key=value` in Hydra's grammar, with the value's type and every character kept."""
     if isinstance(value, Mapping):

@@ -54,6 +54,7 @@ class Ensemble:
 
     def learn(self, frame: Frame | None = None) -> Self:
         """Learns the weights of a `weighted` ensemble of fitted members: of loaded ones from their training data."""
+        frame = as_pandas(frame)
         if self.how == "weighted":
             parts = [x.fitted.forecast(x.origins(x.panel(frame), None, "val")) for x in self.members]
             tables = self.named(parts)
@@ -84,6 +85,7 @@ class Ensemble:
         folder: Path | str | None = None,
     ) -> Judgement:
         """The backtest beside those of the members and the baselines of the first one, and the scores of all."""
+        kind, frame = self.kind if frame is None else kind_of(frame), as_pandas(frame)
         first, judged = self.members[0], []
         for i, member in enumerate(self.members, 1):
             kept = None if folder is None else Path(folder) / str(i)
@@ -92,7 +94,8 @@ class Ensemble:
         own = [next(iter(forecasts.values())) for forecasts in judged]
         beside = {name: table for name, table in judged[0].items() if name in (*BASELINES, *TRAINED)}
         forecasts = shared({self.name: self.combined(own), **self.named(own), **beside})
-        return Judgement(forecasts, compared(forecasts, *divisors(first.panel(frame), first.fitted.statistics)))
+        scores = compared(forecasts, *divisors(first.panel(frame), first.fitted.statistics))
+        return Judgement(forecasts, scores).told(kind)
 
     @property
     def name(self) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -69,19 +69,25 @@ class Fitted:
         return build.title(self.config) + "".join(f" ({label})" for label, there in labels.items() if there)
 
     def since(self, panel: Panel) -> Windows:
-        """The windows whose targets came to be known after the validation part: what calibration learns from online."""
+        """The windows whose targets came to be known after the validation part: what calibration learns from online.
+
+        Of the last of them only some steps may be known.
+        """
         window = origin_window(self.config, panel.layout.clock, self.statistics.season)
-        begin = torch.as_tensor(self.borders_of(panel)[1])
-        return Windows.between(panel, window, begin, (panel.first + panel.lengths).max())
+        begin, end = torch.as_tensor(self.borders_of(panel)[1]), (panel.first + panel.lengths).max()
+        begun = Windows.between(panel, replace(window, horizon=1), begin, end)
+        return Windows(panel, window, begun.starts)
 
     def issued(
         self, windows: Windows, levels: Sequence[float] | None = None, before: Windows | None = None
     ) -> pd.DataFrame:
         """The forecast table of windows, calibrated if calibration was learnt, after what came of those `before`."""
+        levels = asked(levels)
         if self.calibration is None:
             return self.forecast(windows, levels)
         tables = [self.forecast(x) for x in (before, windows) if x is not None and len(x)]
-        table = self.calibrated(pd.concat(tables, ignore_index=True), windows.panel).tail(len(tables[-1]))
+        both = pd.concat(tables).drop_duplicates(["unique_id", "ds", "cutoff"], keep="last", ignore_index=True)
+        table = self.calibrated(both, windows.panel).tail(len(tables[-1]))
         table = table.reset_index(drop=True)
         return table if levels is None else at_levels(table, levels)
 
@@ -184,3 +190,13 @@ def copied(arrays: Mapping[str, np.ndarray], shape: Shape, values: dict[str, Any
     """What `Fitted.__reduce__` took apart; forecasts equal those of the first to the last bit."""
     weights = {name: torch.tensor(x) for name, x in arrays.items()}
     return Fitted(model=build.restored(values["config"], shape, values["statistics"].scaling, weights), **values)
+
+
+def asked(levels: Any) -> list[float] | None:
+    """Levels that a user asks for, ascending; None for those of the head. Refuses what is no list of such numbers."""
+    if levels is None:
+        return None
+    found = list(levels) if isinstance(levels, Sequence | np.ndarray) and not isinstance(levels, str) else []
+    if not found or not all(isinstance(x, float | np.floating) and 0 < x < 1 for x in found):
+        raise Refusal(f"levels={levels}: expected a list of numbers between 0 and 1, [0.1,0.5,0.9]", "levels")
+    return sorted(map(float, found))

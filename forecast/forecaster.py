@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 
 import pandas as pd
 import torch
+from narwhals.stable.v2 import Implementation
 
 from forecast import build, device, recipe, scenario
 from forecast import fallback as standin
@@ -27,7 +28,7 @@ from forecast.evaluation import path
 from forecast.evaluation.baseline import chosen
 from forecast.evaluation.metrics import compared
 from forecast.explanation import explained
-from forecast.fitted import Fitted
+from forecast.fitted import Fitted, asked
 from forecast.fold import Plan, Refit, rolled
 from forecast.learning import learn, prepared
 from forecast.memory import Memory, framed
@@ -51,6 +52,13 @@ class Judgement(NamedTuple):
     forecasts: dict[str, pd.DataFrame]
     scores: pd.DataFrame
 
+    def told(self, kind: Implementation) -> Self:
+        """The same tables as frames of another library."""
+        return self._replace(
+            forecasts={name: told(table, kind) for name, table in self.forecasts.items()},
+            scores=told(self.scores, kind),
+        )
+
 
 class Forecaster(Unfitted):
     """A forecasting model with its data recipe; parameters and `clone` as scikit-learn has them.
@@ -71,6 +79,8 @@ class Forecaster(Unfitted):
         build.check(settings)
         device.able(settings)
         kind, frame = kind_of(frame), as_pandas(frame)
+        if isinstance(frame, str | Path):
+            settings = {**settings, "data": {**settings["data"], "path": str(frame)}}
         folder = None if folder is None else Path(folder)
         grid, borders = laid(settings, opened(settings["data"], frame))
         lawful(grid, build.part("head", settings["head"]))
@@ -158,6 +168,8 @@ class Forecaster(Unfitted):
         if not isinstance(train, int) or not isinstance(val, int):
             raise Refusal("data.split_each: an update needs one date for all series", "split")
         grid = self.grid(whole)
+        lawful(grid, fitted.model.head)
+        outside(grid, fitted.config["data"]["min"], fitted.config["data"]["max"])
         panel = panels.panel(grid, fitted.statistics)
         end = int((panel.first + panel.lengths).max())
         trainer = {**fitted.config["trainer"], "max_epochs": epochs}
@@ -193,7 +205,8 @@ class Forecaster(Unfitted):
         if fallback is not None:
             if cutoffs is not None or fitted.model.head.classes:
                 raise Refusal("fallback is for forecasts of values from the newest row on, without cutoffs", "config")
-            known = fitted.model.head.levels if levels is None else sorted(levels)
+            own = fitted.model.head.levels if fitted.calibration is None else fitted.calibration.levels
+            known = asked(levels) or own
             return standin.answered(panel, window, fitted.statistics.season, known, issued)
         if cutoffs is None:
             return issued(Windows.latest(panel, window))
@@ -254,7 +267,7 @@ class Forecaster(Unfitted):
             return fitted.issued(windows, levels)
         with tempfile.TemporaryDirectory() as scratch:
             kept = Path(scratch if folder is None else folder)
-            levels = None if levels is None else tuple(levels)
+            levels = None if levels is None else tuple(asked(levels) or ())
             found = {"season": fitted.statistics.season, "calendar": list(fitted.statistics.calendar)}
             plan = Plan(fitted.config, given, fitted.borders, found, refit, levels, kept)
             return rolled(plan, windows)
@@ -272,6 +285,7 @@ class Forecaster(Unfitted):
 
         Calibrated forecasts stand beside themselves as they were before. Labels have no seasons: theirs stand alone.
         """
+        kind, frame = self.kind if frame is None else kind_of(frame), as_pandas(frame)
         given = frame if refit is None else self.grid(frame)
         fitted, panel = self.fitted, self.panel(given)
         windows = self.origins(panel, stride)
@@ -284,8 +298,9 @@ class Forecaster(Unfitted):
             free = replace(windows.window, anchor=None, stride=1)
             train = partial(SeriesDataModule.cut, panel, free, fitted.borders_of(panel), "train")
             forecasts |= recipe.baselines(names, windows, train, fitted.statistics, fitted.model)
-        return Judgement(forecasts, compared(forecasts, *divisors(panel, fitted.statistics)))
+        return Judgement(forecasts, compared(forecasts, *divisors(panel, fitted.statistics))).told(kind)
 
+    @same_kind
     def explain(
         self,
         frame: Frame | None = None,

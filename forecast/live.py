@@ -113,7 +113,7 @@ class Live:
         y = [number(row.get(name)) for name in self.target]
         future = [(number(row.get(name)) - loc) / scale for name, loc, scale in self.future]
         past = [(number(row.get(name)) - loc) / scale for name, loc, scale in self.past]
-        if not all(map(math.isfinite, future)):
+        if not all(map(math.isfinite, future)) or (self.fitted.statistics.kind == "log1p" and min(y) <= -1):
             return None
         if i == place and all(map(math.isfinite, (*y, *past))):
             return i, y, past, future

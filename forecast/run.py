@@ -54,7 +54,7 @@ def run(command: str, rest: list[str]) -> int:
             tune_allocator()
         try:
             with told(folder):
-                return import_module(f"forecast.command.{command}").main(config.plain(composed), folder)
+                return import_module(f"forecast.command.{command}").main(config.checked(composed), folder)
         except ForecastError as error:
             if sweep is not None:
                 raise
@@ -107,10 +107,12 @@ def keyed(command: str, rest: list[str]) -> list[str]:
     """`score a.csv b.csv` as `score tables=['a.csv','b.csv']`; a word after a flag is the flag's (`--cfg job`)."""
     key = BARE.get(command, "")
     pairs = zip(["", *rest], rest, strict=False)
-    bare = [x for flag, x in pairs if key and x[:1] != "-" and "=" not in x and (flag[:1] != "-" or "=" in flag)]
+    plain = [key and x[:1] != "-" and "=" not in x and (flag[:1] != "-" or "=" in flag) for flag, x in pairs]
+    bare = [x for x, there in zip(rest, plain, strict=True) if there]
     if not bare:
         return rest
     if key not in SEVERAL and len(bare) > 1:
         raise Refusal(f"forecast {command} takes one {key} at a time, not {' and '.join(bare)}", "config")
     typed = f"{key}={config.written(bare) if key in SEVERAL else bare[0]}"
-    return [typed if x == bare[0] else x for x in rest if x not in bare[1:]]
+    first = plain.index(True)
+    return [*rest[:first], typed, *(x for x, there in zip(rest[first:], plain[first:], strict=True) if not there)]

@@ -138,6 +138,19 @@ def test_predicting_goes_on_where_a_backtest_has_come_to(method):
     assert (found["q0.9"] - fixed["q0.9"]).abs().max() > 0.1  # more than validation alone had taught
 
 
+@pytest.mark.parametrize("method", ["online", "each level"])
+def test_a_forecast_from_a_cutoff_is_that_of_a_file_which_ends_there(method):
+    """At an origin of the backtest, and between two, where only some steps of a forecast have come true."""
+    made, data = fitted(*METHODS[method]), frame()
+    whole = made.backtest(data)
+    end = whole["cutoff"].max()
+    for cutoff in (end, end - pd.Timedelta("4h"), end - pd.Timedelta("7h")):
+        found, cut = made.predict(data, cutoffs=[cutoff]), made.predict(data[data["ds"] <= cutoff])
+        np.testing.assert_allclose(found[numbers(found)], cut[numbers(cut)], rtol=1e-6)
+    origin = made.predict(data, cutoffs=[end])
+    np.testing.assert_allclose(origin[numbers(origin)], whole.loc[whole["cutoff"] == end, numbers(origin)], rtol=1e-6)
+
+
 def test_a_point_forecast_gets_quantiles():
     made, data = forecaster("calibrate=split", "calibrate.levels=[0.05,0.5,0.95]", head="point").fit(frame()), frame()
     found = made.backtest(data)

@@ -314,6 +314,17 @@ def test_an_anchor_keeps_the_cutoffs_of_that_hour():
     assert set(table.groupby("cutoff")["ds"].min().dt.hour) == {6}
 
 
+def test_a_cutoff_that_is_not_before_the_anchor_is_refused_as_a_file_that_ends_there_is():
+    data = panel(series=2, rows=600, freq="h", seed=1)
+    made = forecaster("anchor='06:00'").fit(data)
+    stamp = data["ds"][data["ds"].dt.hour == 5].max()
+    assert set(made.predict(cutoffs=[stamp]).groupby("unique_id")["ds"].min().dt.hour) == {6}
+    late = stamp + pd.Timedelta("4h")
+    for asked in ({"cutoffs": [stamp, late]}, {"frame": data[data["ds"] <= late]}):
+        with pytest.raises(Refusal, match=r"would begin at .* 10:00:00, but the anchor is 06:00"):
+            made.predict(**asked)
+
+
 def test_channels_are_forecast_jointly_under_their_names():
     wide = panel(series=3, rows=300, freq="h", seed=1).pivot(index="ds", columns="unique_id", values="y")
     table = forecaster("data.joint=true").fit(wide).predict()

@@ -28,6 +28,7 @@ def fitted(rows: pd.DataFrame, *overrides: str) -> Forecaster:
     return Forecaster(data="csv", context=CONTEXT, horizon=HORIZON, overrides=settings).fit(rows)
 
 
+LAW = ("data.scaler=none", "normalizer=[mean]")
 COLUMNS = ("data.past=[wind]", "data.future=[plan]")
 KINDS = {
     "alone": ((), (), False),
@@ -174,6 +175,17 @@ def test_a_row_that_does_not_fit_is_refused_and_nothing_is_kept(change, words):
     pd.testing.assert_frame_equal(found, forecaster.predict(until(rows, ROWS + 2, HORIZON)), check_exact=True)
 
 
+def test_what_the_scaler_has_no_number_for_is_refused_and_not_kept():
+    rows = frame()
+    rows["y"] = rows["y"] - rows["y"].min() + 1
+    forecaster = fitted(rows[:ROWS], "data.scaler=log1p")
+    first = forecaster.observe(rows[ROWS : ROWS + 1])
+    news = rows.iloc[ROWS + 1].to_dict()
+    with pytest.raises(Refusal, match="log1p takes values above -1"):
+        forecaster.observe({**news, "y": -50.0})
+    assert np.isfinite(forecaster.observe(news)["point"]).all() and np.isfinite(first["point"]).all()
+
+
 def test_what_comes_after_a_row_changes_no_forecast_made_before():
     """The quick road reads a panel that is written in place: the known future may change what follows, y never."""
     forecaster, rows = made("columns")
@@ -226,6 +238,14 @@ def test_a_season_that_turned_is_learnt():
     forecaster.memory = Memory(turned[:ROWS])
     forecaster.update(turned[ROWS : ROWS + NEW // 2], epochs=8)
     assert error() < 0.7 * before
+
+
+def test_an_update_refuses_what_the_law_does_not_know():
+    rows = frame().assign(y=lambda x: x["y"] - x["y"].min() + 1)
+    forecaster = Forecaster(data="csv", context=CONTEXT, horizon=HORIZON, head="lognormal", overrides=[*QUICK, *LAW])
+    forecaster.fit(rows[:ROWS])
+    with pytest.raises(Refusal, match="numbers above 0"):
+        forecaster.update(rows[ROWS:].assign(y=-5.0), epochs=1)
 
 
 def test_an_update_that_is_refused_leaves_the_forecaster_as_it_was():

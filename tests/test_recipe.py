@@ -172,6 +172,11 @@ def test_logarithms_refuse_what_has_none():
         ("data.missing=x", "data.missing=x: expected a list of text or a number"),
         ("data.duplicates=both", "expected one of first, last, mean"),
         ("data.holidays=XX", "XX"),
+        ("data.name=2024", "data.name=2024: expected text or null"),
+        ("anchor=720", "anchor=720: expected text or null; in quotes a number is text"),
+        ("issue=720", "issue=720: expected text or null"),
+        ("folder=2024", "folder=2024: expected text"),
+        ("baselines=null", "baselines=None: expected text or a list of text"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_in_words(override, words):

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from forecast import Ensemble, Forecaster, Refusal
 from forecast.data.synthetic import panel
+from forecast.fold import Refit
 
 CONTEXT, HORIZON, ROWS = 48, 12, 400
 COLUMNS = ["data.past=[wind]", "data.future=[plan]", "data.season=24"]
@@ -115,6 +116,10 @@ def test_a_frame_comes_back_as_it_came(fitted, rows, kind):
         "paths": lambda x, y: x.paths(y, n=2),
         "what_if": lambda x, y: x.what_if({"plan": 0.0}, y),
         "ensemble": lambda x, y: Ensemble([x, x]).predict(y),
+        "explain": lambda x, y: x.explain(y, stride=48, repeats=2),
+        "judge": lambda x, y: x.judge(y, stride=48).scores,
+        "judge's forecasts": lambda x, y: x.judge(y, stride=48).forecasts["seasonal_naive"],
+        "ensemble judges": lambda x, y: Ensemble([x, x]).judge(y, stride=48).scores,
     }
     for name, method in methods.items():
         found = method(made, given)
@@ -163,12 +168,30 @@ def test_a_forecast_from_a_cutoff_is_that_of_a_file_which_ends_there(fitted, row
     [
         (["2030-01-01"], "no series can be forecast from the cutoff 2030"),
         (["noon"], "not stamps"),
+        (["03/05/2024"], "not stamps"),  # of March or of May
         (["2020-01-01 00:30"], "not on the grid"),
     ],
 )
 def test_an_impossible_cutoff_is_refused(fitted, cutoffs, words):
     with pytest.raises(Refusal, match=words):
         fitted.predict(cutoffs=cutoffs)
+
+
+@pytest.mark.parametrize("levels", [0.5, [], "0.5", [-0.5, 0.5], [0.5, 1.0], [0.5, "a"], [0.5, None], {0.5: 1}])
+def test_levels_that_are_none_are_refused(fitted, rows, levels):
+    for method in (fitted.predict, fitted.backtest):
+        with pytest.raises(Refusal, match="expected a list of numbers between 0 and 1"):
+            method(rows, levels=levels)
+
+
+def test_levels_come_in_any_order_and_sequence(fitted, rows):
+    equal(fitted.predict(rows, levels=np.array([0.9, 0.1])), fitted.predict(rows, levels=(0.1, 0.9)))
+
+
+def test_a_file_that_was_fitted_on_is_known_afterwards(rows, tmp_path):
+    rows.to_csv(tmp_path / "mine.csv", index=False)
+    made = forecaster().fit(tmp_path / "mine.csv")
+    close(made.backtest(refit=Refit(every=100)), made.backtest(tmp_path / "mine.csv", refit=Refit(every=100)))
 
 
 # means
@@ -258,6 +281,13 @@ def test_where_nothing_can_be_forecast_all_is_naive(fitted, rows):
     found = fitted.predict(rows.assign(plan=rows["plan"].where(rows["y"].notna())), fallback="naive")
     assert found["fallback"].all()
     assert len(found) == 2 * HORIZON
+
+
+def test_a_table_has_the_same_columns_if_nothing_can_be_forecast(rows):
+    made = forecaster("calibrate=split", head="point").fit(rows)
+    unknown = rows.assign(plan=rows["plan"].where(rows["y"].notna()))
+    some, none = (made.predict(x, fallback="naive") for x in (rows, unknown))
+    assert list(some.columns) == list(none.columns) and none["fallback"].all()
 
 
 def test_another_fallback_is_refused(fitted):

@@ -5,31 +5,37 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from forecast.board.figure import FORECAST, QUIET, dressed, tint, without
+from forecast.evaluation.pit import histogram
 from forecast.evaluation.table import levels_of
 
 
-def below(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The quantile levels [q], and whether each observed y lies at or below the quantile of each [row q]."""
+def held(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, int]:
+    """The quantile levels [q], the share of y below the quantile of each [q], and how many y are observed.
+
+    Where y may equal a quantile, as at night or where counts are small, the share is that between below it and at or
+    below it which is nearest to the level.
+    """
     levels, seen = levels_of(table), table[table["y"].notna()]
-    quantiles = seen[list(levels.values())].to_numpy("float64")
-    return np.array(list(levels)), seen["y"].to_numpy("float64")[:, None] <= quantiles
+    y, quantiles = seen["y"].to_numpy("float64")[:, None], seen[list(levels.values())].to_numpy("float64")
+    known = np.array(list(levels))
+    share = np.clip(known, (y < quantiles).mean(0), (y <= quantiles).mean(0)) if len(y) else np.full(len(known), np.nan)
+    return known, share, len(y)
 
 
 def reliability(axes: Axes, table: pd.DataFrame) -> None:
-    """The share of y at or below each quantile against its level; forecasts that hold lie on the diagonal.
+    """The share of y below each quantile against its level; forecasts that hold lie on the diagonal.
 
     Source: T. Gneiting, F. Balabdaoui, A. Raftery, "Probabilistic forecasts, calibration and sharpness", 2007.
     """
-    levels, inside = below(table)
-    if not len(inside):
+    levels, share, rows = held(table)
+    if not rows:
         return without(axes, "no y is observed yet")
-    share = inside.mean(0)
     axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1.0, ls="--", label="as it should be")
     axes.plot(levels, share, "o-", color=FORECAST, linewidth=1.6, markersize=5, label="forecast")
     dressed(axes)
     axes.grid(axis="x", color="#e6e6e6", linewidth=0.7)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axes.set(xlabel="quantile level", ylabel="share of y at or below")
+    axes.set(xlabel="quantile level", ylabel="share of y below")
     axes.set_title(f"largest distance {np.abs(share - levels).max():.3f}", loc="right", fontsize=9)
     axes.legend(frameon=False, fontsize=9, loc="upper left")
     return None
@@ -40,13 +46,12 @@ def pit(axes: Axes, table: pd.DataFrame) -> None:
 
     Its form tells: a hump of bands that are too wide, a bowl of too narrow ones, a slope of a bias. Source: as above.
     """
-    levels, inside = below(table)
-    if not len(inside):
+    if not table["y"].notna().any():
         return without(axes, "no y is observed yet")
-    edges = np.concatenate([[0], levels, [1]])
-    counts = np.bincount((~inside).sum(1), minlength=len(edges) - 1)
-    height = counts / len(inside) / np.diff(edges)
-    axes.bar(edges[:-1], height, np.diff(edges), align="edge", color=tint(0.55), edgecolor="white", linewidth=0.8)
+    found = histogram(table, [0, *levels_of(table), 1])
+    wide = found["upper"] - found["lower"]
+    height = found["share"] / wide
+    axes.bar(found["lower"], height, wide, align="edge", color=tint(0.55), edgecolor="white", linewidth=0.8)
     axes.axhline(1, color=QUIET, linewidth=1.0, ls="--", label="as it should be")
     dressed(axes)
     axes.set(xlim=(0, 1), ylim=(0, max(1.5, 1.1 * height.max())))

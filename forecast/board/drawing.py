@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecast.board.calibration import below
+from forecast.board.calibration import held
 from forecast.board.error import by_step
 from forecast.board.figure import HOLE, successive
 from forecast.board.leaderboard import Group, losses
@@ -107,11 +107,11 @@ def by_hour(table: pd.DataFrame) -> dict[str, Any] | None:
 
 
 def reliability(table: pd.DataFrame) -> dict[str, Any] | None:
-    """The share of y at or below the quantile of each level, which should be the level; None without quantiles."""
-    levels, inside = below(table)
+    """The share of y below the quantile of each level, which should be the level; None without quantiles."""
+    levels, share, rows = held(table)
     if not len(levels):
         return None
-    return {"level": levels.tolist(), "share": numbers(pd.Series(inside.mean(0))), "rows": len(inside)}
+    return {"level": levels.tolist(), "share": numbers(pd.Series(share)), "rows": rows}
 
 
 def numbers(values: pd.Series) -> list[float | None]:

@@ -25,8 +25,8 @@ HEADINGS = {
     "coverage_80": ("cover 80", "share of values between the quantiles 0.1 and 0.9; it should be 0.80"),
     "p": (
         "p",
-        "how likely so large a distance from the best run would be if both were equally good (two-sided test on the "
-        "mean loss of each cutoff); from 0.05 on the two can't be told apart",
+        "how likely the best run would be so far ahead if it were no better than this one (Diebold-Mariano, one-sided, "
+        "on the mean loss of each cutoff); from 0.05 on the two can't be told apart",
     ),
     "seconds": ("seconds", "time from the start of the command to the manifest"),
     "parameters": ("parameters", "numbers that the model learns"),

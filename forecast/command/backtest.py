@@ -17,13 +17,16 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
     from forecast.board import figure, sheet
     from forecast.board.summary import summary
     from forecast.ensemble import opened
+    from forecast.error import Refusal
     from forecast.fold import Refit
     from forecast.sweep.folder import claimed, stamp
 
+    refit = None if config["refit"]["every"] is None else Refit(**config["refit"])
+    if refit is None and Refit(**{**config["refit"], "every": 1}) != Refit():
+        raise Refusal("refit.every is null, so that other keys of refit change nothing: add refit.every=1", "config")
     forecaster, source, home = opened(config["run"], config["ensemble"], "backtest")
     path = config["data"]["path"] or source
     wanted = Path(config["folder"] or home / stamp())
-    refit = None if config["refit"]["every"] is None else Refit(**config["refit"])
     going_on = nullcontext(wanted) if refit and (wanted / FOLDS).is_dir() else claimed(wanted, folder)
     with going_on as out:
         options = {"stride": config["stride"], "baselines": config["baselines"]}

@@ -57,10 +57,8 @@ def collected(config: dict[str, Any]) -> dict[str, Any]:
     from forecast.evaluation.ensemble import ensemble
     from forecast.evaluation.shared import shared
 
-    tables, how = opened(config["tables"]), config["ensemble"]
-    if len(tables) > 1:
-        tables = shared(tables)
-    elif how is not None:
+    tables, how = shared(opened(config["tables"])), config["ensemble"]
+    if len(tables) < 2 and how is not None:
         raise Refusal(f"ensemble={how}: an ensemble needs two tables at least", "config")
     return tables if how is None else {**tables, f"{how} ensemble": ensemble(tables, how)}
 

@@ -145,7 +145,7 @@ class Clock:
         Raises Refusal for one that is none, or not on the grid.
         """
         try:
-            found = pd.DatetimeIndex(pd.to_datetime(list(stamps)))
+            found = pd.DatetimeIndex(pd.to_datetime(list(stamps), format="ISO8601"))
             if self.tz is not None:
                 found = found.tz_localize(self.tz) if found.tz is None else found.tz_convert(self.tz)
             off = ~self.holds(found)

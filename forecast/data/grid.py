@@ -108,9 +108,9 @@ class Grid:
         """The first step of the grid at or after a date."""
         clock = self.layout.clock
         try:
-            stamp = pd.DatetimeIndex([pd.Timestamp(date)])
+            stamp = pd.to_datetime([date], format="ISO8601")
         except ValueError:
-            raise Refusal(f"data.split: '{date}' is not a date", "split") from None
+            raise Refusal(f"data.split: '{date}' is not a date such as 2024-03-31", "split") from None
         if clock.tz is not None and stamp.tz is None and not clock.daily:  # days are laid by their local dates
             stamp = stamp.tz_localize(clock.tz, nonexistent="shift_forward", ambiguous=np.ones(1, bool))
         ordinal = clock.ordinals(stamp)

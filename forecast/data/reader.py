@@ -181,7 +181,7 @@ def labels(cells: pd.Series, plan: Plan, row: int) -> np.ndarray:
 def counted(data: Mapping[str, Any], steps: int) -> pd.DatetimeIndex:
     """So many stamps from data.start on, in steps of data.freq."""
     try:
-        start = pd.DatetimeIndex([pd.Timestamp(str(data["start"]))]).as_unit("ns").tz_localize(data["tz"])
+        start = pd.to_datetime([str(data["start"])], format="ISO8601").as_unit("ns").tz_localize(data["tz"])
     except (ValueError, KeyError, OSError) as error:
         raise Refusal(f"data.start={data['start']}, data.tz={data['tz']}: no such time ({error})", "config") from None
     clock = phased(Clock(data["freq"], data["tz"]), start)

@@ -101,29 +101,37 @@ class Windows:
             )
         left_out(names, panel, f"{window.context} rows up to their last value")
         found = cls(panel, window, (panel.offsets[:-1] + panel.lengths - window.context)[~short])
-        if found.day is None:
-            return found
-        phase, period = found.day
-        first = found.starts + window.context + window.gap
-        off = panel.clock[first] % period != phase
+        off = found.off
         if off.all():
-            number = panel.first[found.series[0]] + first[0] - panel.offsets[found.series[0]]
-            stamp = panel.layout.clock.stamps(number[None].numpy())[0]
-            raise Refusal(
-                f"{panel.source}: with a gap of {window.gap} the forecast of series '{panel.names[found.series[0]]}' "
-                f"would begin at {stamp}, but the anchor is {window.anchor}: end the data {window.gap + 1} steps "
-                "before the anchor",
-                "anchor",
-            )
+            raise found.off_anchor(0, f"end the data {window.gap + 1} steps before the anchor")
         late = [panel.names[i] for i in found.series[off].tolist()]
         left_out(late, panel, f"their last value {window.gap + 1} steps before the anchor")
         return cls(panel, window, found.starts[~off])
+
+    @property
+    def off(self) -> Bool[Tensor, " window"]:
+        """Which windows have targets that don't begin at the anchor."""
+        if self.day is None:
+            return torch.zeros_like(self.starts, dtype=torch.bool)
+        phase, period = self.day
+        return self.panel.clock[self.cutoffs + self.window.gap + 1] % period != phase
+
+    def off_anchor(self, number: int, remedy: str) -> Refusal:
+        """Why a window is refused that does not begin at the anchor."""
+        panel, series, gap = self.panel, self.series[number], self.window.gap
+        first = panel.first[series] + self.cutoffs[number] + gap + 1 - panel.offsets[series]
+        stamp = panel.layout.clock.stamps(first[None].numpy())[0]
+        return Refusal(
+            f"{panel.source}: with a gap of {gap} the forecast of series '{panel.names[series]}' would begin at "
+            f"{stamp}, but the anchor is {self.window.anchor}: {remedy}",
+            "anchor",
+        )
 
     @classmethod
     def at(cls, panel: Panel, window: Window, cutoffs: Int64[Tensor, " n"]) -> "Windows":
         """The windows of all series at cutoffs, numbers of the clock, up to each series' last observed row.
 
-        Raises Refusal for a cutoff at which no series has a whole context.
+        Raises Refusal for a cutoff at which no series has a whole context, or after which the anchor is not.
         """
         place = cutoffs - panel.first[:, None]
         there = (place + 1 >= window.context) & (place < panel.lengths[:, None])
@@ -134,7 +142,11 @@ class Windows:
                 "to it (the context), and a value at it or later",
                 "cutoff",
             )
-        return cls(panel, window, (panel.offsets[:-1, None] + place + 1 - window.context)[there])
+        found = cls(panel, window, (panel.offsets[:-1, None] + place + 1 - window.context)[there])
+        if found.off.any():
+            wrong = int(found.off.nonzero()[0])
+            raise found.off_anchor(wrong, f"expected cutoffs {window.gap + 1} steps before the anchor")
+        return found
 
     def seeing(self, context: int) -> "Windows":
         """The same targets after contexts of another length, which have to be there."""

@@ -7,6 +7,7 @@ the highest from that level to 1, and where y equals several quantiles from the 
 or to the end, if the outermost is among them. So nothing is said about the shape of tails that no level describes.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -24,15 +25,15 @@ def pit(table: pd.DataFrame) -> np.ndarray:
     return np.mean(spans(checked(table)), 0)
 
 
-def histogram(table: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
-    """The `share` of the values in each of `bins` from `lower` to `upper`, equally wide; under a true law alike.
+def histogram(table: pd.DataFrame, bins: int | Sequence[float] = 10) -> pd.DataFrame:
+    """The `share` of the values in each of `bins` from `lower` to `upper`; under a true law as large as it is wide.
 
-    Raises Refusal as `pit` does.
+    `bins` are so many of the same width, or their edges from 0 to 1. Raises Refusal as `pit` does.
     """
     low, high = spans(checked(table))
     low, high = low[~np.isnan(low)], high[~np.isnan(high)]
-    edges = np.linspace(0, 1, bins + 1).round(12)  # 0.3 is the level 0.3
-    wide, level = high > low, np.zeros(bins + 1)
+    edges = np.linspace(0, 1, bins + 1).round(12) if isinstance(bins, int) else np.array(bins)  # 0.3 is the level 0.3
+    wide, level = high > low, np.zeros(len(edges))
     for i, edge in enumerate(edges[1:-1], 1):
         inside = np.divide(edge - low, high - low, out=np.sign(edge - low) / 2 + 0.5, where=wide)
         level[i] = np.clip(inside, 0, 1).mean()  # a value that is known and lies on an edge counts half

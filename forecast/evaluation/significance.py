@@ -20,8 +20,9 @@ import pandas as pd
 
 from forecast.error import Refusal
 from forecast.evaluation.classes import judged
+from forecast.evaluation.group import steps
 from forecast.evaluation.shared import instants, levels_shared, quantiles, scorable, shared
-from forecast.evaluation.table import classes_of
+from forecast.evaluation.table import checked, classes_of
 
 LOSSES = ("mae", "mse", "pinball")
 LEAST, SPANS = 10, 3  # a test needs so many cutoffs, and so many times those over which forecasts overlap
@@ -38,17 +39,14 @@ def losses(tables: Mapping[str, pd.DataFrame], loss: str) -> tuple[Losses, dict[
     """Losses of tables by cutoff: over all steps, and for each step; the mean over series, on rows that all share.
 
     mae: mean |y - point|; mse: mean (y - point)^2; pinball: mean over the levels that all tables have; of classes it
-    is always the Brier score. The steps of a cutoff are counted from 1 in order of ds.
+    is always the Brier score. The steps of a cutoff are counted from 1 in order of ds, among all rows of the first.
     """
     if loss not in LOSSES:
         raise Refusal(f"loss={loss}: expected one of {', '.join(LOSSES)}", "config")
-    tables = shared(tables)
-    first = next(iter(tables.values()))
-    rows = pd.DataFrame(
-        {"series": first["unique_id"], "cutoff": instants(first["cutoff"]), "ds": instants(first["ds"])}
-    )
-    rows = rows.sort_values(["series", "cutoff", "ds"])
-    rows["step"] = rows.groupby(["series", "cutoff"], observed=True).cumcount() + 1
+    name, whole = next(iter(tables.items()))
+    tables = shared({**tables, name: checked(whole, empty=True).assign(step=steps(whole) + 1)})
+    first = tables[name]
+    rows = first[["step"]].assign(cutoff=instants(first["cutoff"]), ds=instants(first["ds"]))
     tables, levels = scorable(tables), levels_shared(tables)
     if loss == "pinball" and not levels and not classes_of(first):
         raise Refusal(f"loss=pinball: the tables {', '.join(tables)} share no quantile level; use loss=mae", "levels")

@@ -93,6 +93,7 @@ def document(fitted: Fitted) -> dict[str, Any]:
         "scales": statistics.columns,
         "categories": statistics.categories,
         "fill": statistics.fill,
+        "scaler": statistics.kind,
         "season": statistics.season,
         "masks": statistics.masks,
         "levels": head.levels,

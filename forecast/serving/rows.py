@@ -111,6 +111,14 @@ class Rows:
         _, groups = np.unique(ids, return_inverse=True)
         numbers = steps.numbers(self.text(columns["time"]), known["reading"]["tz"], groups, self.source)
         values = [self.numbers(name) for name in columns["target"]]
+        for name, found in zip(columns["target"], values, strict=True):
+            if known.get("scaler") == "log1p" and (found <= -1).any():
+                row = int((found <= -1).argmax())
+                raise Refusal(
+                    f"{self.source}, row {row + 1}, column '{name}': {found[row]:g} has no logarithm; "
+                    "data.scaler=log1p takes values above -1",
+                    "scaler",
+                )
         times = 1 if columns["joint"] else len(values)
         labels, y = ids, np.stack(values, 1)
         if not columns["joint"] and (one or times > 1):  # each target is a series

@@ -50,12 +50,21 @@ def test_quantiles_that_do_not_hold_are_seen(width, bias):
     assert heights(normal(width, bias)) / 10 == pytest.approx(np.diff(edges), abs=0.01)
 
 
-def test_rows_without_y_are_left_out_and_a_tie_lies_inside():
+def test_rows_without_y_are_left_out_and_a_tie_is_held_to_lie_where_it_should():
     table = forecasts(levels=(0.25, 0.75)).assign(y=np.nan)
     table.loc[:3, "y"] = table["q0.25"]
     levels, share = points(table)
-    assert list(levels) == [0.25, 0.75] and list(share) == [1, 1]
+    assert list(levels) == [0.25, 0.75] and list(share) == [0.25, 1]  # at q0.25, below q0.75
     assert heights(table) == pytest.approx([4, 0, 0])
+
+
+def test_a_forecast_that_holds_looks_so_where_half_of_y_is_at_a_bound():
+    """As the sun at night: quantiles up to the median are 0, and so is y."""
+    table = forecasts(cutoffs=400)
+    columns, y = table.filter(regex=r"^q0\.").columns, np.random.default_rng(1).uniform(-1, 1, len(table)).clip(0)
+    table = table.assign(y=y, **{name: max(0.0, 2 * float(name[1:]) - 1) for name in columns})
+    levels, share = points(table)
+    assert np.abs(share - levels).max() < 0.05 and np.ptp(heights(table)) < 0.5
 
 
 def test_uneven_levels_keep_the_area_of_one():

@@ -114,6 +114,8 @@ CLASSES = {"point": 0.0, "p_down": 0.5, "p_up": 0.5}
 REFUSED = {
     "no table": (None, [], "which tables? Name their files"),
     "twice": (None, ["good.csv", "./good.csv"], "is named twice"),
+    "the same word": (None, ["good.csv", "good.csv"], "is named twice"),
+    "a row twice": (pd.concat([table(1, 1)] * 2), ["it.csv"], "twice: a forecast table has one row"),
     "no forecast": (pd.DataFrame({"ds": ["2024-01-01"], "y": [1.0]}), ["good.csv", "it.csv"], "it.csv: a forecast"),
     "classes": (table(1, 1).assign(y=1.0, **CLASSES), ["good.csv", "it.csv"], "good is of values; it is of the cla"),
     "another y": (table(1, 1).assign(y=7.0), ["good.csv", "it.csv"], "don't forecast the same"),

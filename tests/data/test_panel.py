@@ -405,9 +405,11 @@ def test_a_split_that_leaves_a_part_without_rows_is_refused(split):
     assert refusal.value.code == "split"
 
 
-def test_a_split_at_something_that_is_no_date_is_refused():
-    with pytest.raises(Refusal, match=r"data.split: 'soon' is not a date") as refusal:
-        daily(100).borders(["2024-02-01", "soon"])
+@pytest.mark.parametrize("date", ["soon", "03/02/2024", "1.3.2024"])
+def test_a_split_at_something_that_is_no_date_is_refused(date):
+    """Nor is what may be the second of March as well as the third of February."""
+    with pytest.raises(Refusal, match=rf"data.split: '{date}' is not a date") as refusal:
+        daily(100).borders(["2024-02-01", date])
     assert refusal.value.code == "split"
 
 

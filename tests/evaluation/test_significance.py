@@ -186,6 +186,13 @@ def test_a_small_p_says_that_the_column_is_better(test):
     assert asked["statistic"].item() == pytest.approx(float(third), rel=1e-12)
 
 
+def test_a_step_keeps_its_number_if_others_are_not_shared():
+    one = table(1, 1)
+    ahead = one["ds"] - one["cutoff"]
+    _, found = losses({"one": one, "two": one[ahead > pd.Timedelta("1h")]}, "mae")
+    assert list(found) == [2, 3, 4]
+
+
 def test_too_little_is_refused():
     short = {"a": table(1, 1, days=9), "b": table(1, 2, days=9)}
     with pytest.raises(Refusal, match="a test needs 10 cutoffs, the tables share 9"):

@@ -243,6 +243,15 @@ def test_rows_that_are_not_as_those_of_training_are_refused_by_place():
         assert main(words) == code
 
 
+def test_what_the_scaler_has_no_number_for_is_refused():
+    rows = CASES["alone"][0].assign(y=lambda x: x["y"].abs() + 1)
+    rows.to_csv("rows.csv", index=False)
+    export(made_of(["data.scaler=log1p"]).fitted, Path("out"))
+    rows.assign(y=[*rows["y"][:-1], -7.5]).to_csv("wrong.csv", index=False)
+    with pytest.raises(Refusal, match=rf"row {len(rows)}, column 'y': -7.5 has no logarithm"):
+        Predictor("out").predict("wrong.csv")
+
+
 def test_a_known_covariate_that_ends_too_early_is_refused():
     CASES["quarters"][0].to_csv("rows.csv", index=False)
     export(made_of(CASES["quarters"][1]).fitted, Path("out"))
