@@ -13,12 +13,13 @@ import pandas as pd
 
 from forecast.data.column import EXACT
 from forecast.error import Refusal
+from forecast.evaluation import table as tables
+from forecast.evaluation.group import times
 from forecast.evaluation.metrics import checked, classes_of, error_of, scores
 from forecast.evaluation.table import levels_of
 
 MANIFEST, CONFIG, SCORES, TABLE = FILES = ("manifest.json", "config.yaml", "scores.csv", "forecast.csv")
 KEYS = ["unique_id", "ds", "cutoff"]
-ZONE = r"(?:Z|[+-]\d\d:?\d\d)$"
 BOUND = re.compile(r"(.+)-(lo|hi)-(\d+(?:\.\d+)?)")  # neuralforecast: a model's interval, `NHITS-lo-90`
 CLOSE = 1e-6  # share by which scores.csv may differ from the table that it scores
 
@@ -78,7 +79,7 @@ def read(folder: Path, name: str) -> Run:
     scored = pd.read_csv(folder / SCORES, **EXACT)
     every = {str(model): dict(zip(x["metric"], x["value"], strict=True)) for model, x in scored.groupby("model")}
     model = str(scored["model"].iloc[0])
-    own, table = every.pop(model), timed(tabled(folder / TABLE))
+    own, table = every.pop(model), timed(tables.read(folder / TABLE))
     recorded, counted = error_of(own), error_of(scores(table))
     if not abs(recorded - counted) <= CLOSE * abs(counted):
         raise Refusal(
@@ -119,7 +120,7 @@ def foreign(path: Path) -> list[Run]:
 
     Raises Refusal if it can't be read or is no forecast table.
     """
-    table, runs = tabled(path), []
+    table, runs = tables.read(path), []
     for model, part in models(table, path.name.removesuffix(".gz").removesuffix(".csv")).items():
         try:
             part = timed(part)
@@ -127,13 +128,6 @@ def foreign(path: Path) -> list[Run]:
         except ValueError as error:
             raise Refusal(f"{path}: {error}", getattr(error, "code", "unreadable")) from None
     return runs
-
-
-def tabled(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, dtype={"unique_id": str}, keep_default_na=True, **EXACT)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise Refusal(f"{path} can't be read as comma-separated UTF-8 text: {error}", "unreadable") from None
 
 
 def models(table: pd.DataFrame, name: str) -> dict[str, pd.DataFrame]:
@@ -172,8 +166,5 @@ def stamps(column: pd.Series) -> tuple[Any, Any]:
     """Stamps as instants (UTC where there are zones) and on the local wall clock; whole numbers stay as they are."""
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(), column.to_numpy()
-    codes, texts = pd.factorize(column.astype(str))
-    texts = pd.Series(texts)
-    instants = pd.to_datetime(texts, format="ISO8601", utc=True).dt.tz_localize(None)
-    local = pd.to_datetime(texts.str.replace(ZONE, "", regex=True), format="ISO8601")
-    return instants.to_numpy()[codes], local.to_numpy()[codes]
+    found, local = times(column), times(column, local=True)
+    return (found if found.tz is None else found.tz_convert(None)).to_numpy(), local.tz_localize(None).to_numpy()

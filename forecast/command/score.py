@@ -83,22 +83,18 @@ def tested(tables: dict[str, Any], config: dict[str, Any]) -> tuple[Any, Any] | 
 
 def opened(given: str | list[str] | None) -> dict[str, Any]:
     """The forecast tables of CSV files, by name."""
-    import pandas as pd
-
-    from forecast.data.column import EXACT
     from forecast.data.lines import find
     from forecast.error import Refusal
-    from forecast.evaluation.metrics import checked
+    from forecast.evaluation.table import checked, read
 
     if not given:
         raise Refusal("which tables? Name their files: forecast score forecasts.csv others.csv", "config")
     paths = [find(str(name), "tables") for name in ([given] if isinstance(given, str) else given)]
     tables = {}
     for name, path in zip(named(paths), paths, strict=True):
+        table = read(path)
         try:
-            tables[name] = checked(pd.read_csv(path, dtype={"unique_id": str}, **EXACT))
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-            raise Refusal(f"{path} can't be read as comma-separated UTF-8 text: {error}", "unreadable") from None
+            tables[name] = checked(table)
         except Refusal as error:
             raise Refusal(f"{path}: {error}", error.code) from None
     return tables

@@ -53,5 +53,5 @@ def times(ds: pd.Series, local: bool = False) -> pd.DatetimeIndex:
         return pd.DatetimeIndex(pd.to_datetime(texts, format="ISO8601", utc=True)).take(each)
     except ValueError as error:
         raise Refusal(
-            f"'ds' of the forecast table is not a time such as 2024-05-31 13:00: {error}", "bad-time"
+            f"'{ds.name}' of the forecast table is not a time such as 2024-05-31 13:00: {error}", "bad-time"
         ) from None

@@ -1,9 +1,20 @@
 """What a forecast table is, whoever made it: its columns, and the refusal of one that can't be scored."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from forecast.data.column import EXACT
 from forecast.error import Refusal, nearest
+
+
+def read(path: Path) -> pd.DataFrame:
+    """A forecast table from a CSV file, numbers to the last bit, names as text; refused if it can't be read."""
+    try:
+        return pd.read_csv(path, dtype={"unique_id": str}, **EXACT)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise Refusal(f"{path} can't be read as comma-separated UTF-8 text: {error}", "unreadable") from None
 
 
 def levels_of(table: pd.DataFrame) -> dict[float, str]:
