@@ -26,6 +26,11 @@ def mix(*numbers: int) -> int:
     return state >> 1
 
 
+def integer(largest: int) -> torch.dtype:
+    """The type of numbers up to the largest, of which there are many."""
+    return torch.int32 if largest < 1 << 31 else torch.int64
+
+
 @dataclass(frozen=True)
 class Window:
     """Which steps a window spans: `context` steps seen, `gap` steps skipped, `horizon` steps forecast.

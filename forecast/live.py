@@ -49,7 +49,7 @@ class Live:
         self.panel = replace(
             panel,
             **room,
-            clock=torch.from_numpy(clock.steps(ordinals)),
+            shift=torch.from_numpy(clock.steps(ordinals) - ordinals),
             offsets=torch.tensor([0, rows]),
             first=first,
             lengths=torch.tensor([rows - window.ahead]),

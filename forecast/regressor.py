@@ -157,7 +157,7 @@ class WindowedRegressor(RegressorMixin, BaseEstimator):
             y=y, observed=torch.ones_like(y, dtype=torch.bool), seen=whole[:, None], past=none,
             past_observed=none.bool(), future=none, future_observed=none.bool(), static=none[:count],
             codes=none[:count].long(), offsets=begins, first=begins[:-1], lengths=torch.full((count,), length),
-            slots=torch.zeros(count).long(), clock=torch.arange(length).repeat(count), vintages=none[:0],
+            slots=torch.zeros(count).long(), shift=(-begins[:-1]).repeat_interleave(length), vintages=none[:0],
             vintage_rows=whole, vintage_issued=whole, names=("",) * count, past_names=(), future_names=(),
             fill="last", layout=STAMPLESS, ahead=0, source="X",
         )  # fmt: skip

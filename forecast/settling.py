@@ -8,7 +8,7 @@ from forecast.allocator import trim
 
 
 class Settling(lightning.Callback):
-    """Gives back what the first steps leave free: the next ones fill other places, and then always the same.
+    """Gives back what reading the data left free, and the first steps: the next ones then fill always the same places.
 
     Where freed memory is kept, a step's workspace does not fit into the place of the one before, as something small
     that stays was put there meanwhile. Without this the process would hold both.
@@ -16,6 +16,9 @@ class Settling(lightning.Callback):
 
     def __init__(self):
         self.left = 2
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        trim()
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -11,7 +11,7 @@ from forecast.recipe import datamodule
 from peers.task import BATCH, CONTEXT, HORIZON, RATE, WARM, Task
 
 
-def measure(task: Task, network: Sequence[str] = ("model.hidden=0",)) -> None:
+def measure(task: Task, network: Sequence[str] = ("model=direct", "backbone=lstm", "model.hidden=0")) -> None:
     tune_allocator()
     made = training.trainer
 

@@ -6,7 +6,7 @@ from itertools import islice, product
 import torch
 from torch import Tensor
 
-from forecast.contract import mix
+from forecast.contract import integer, mix
 
 
 class Order:
@@ -42,10 +42,11 @@ class Order:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         epoch, first = self.position()
         if self.seed is None:
-            order = torch.arange(self.windows)
+            order = torch.arange(self.windows, dtype=integer(self.windows))
         else:
             turn, place = divmod(epoch, self.windows // self.drawn)
-            order = torch.randperm(self.windows, generator=torch.Generator().manual_seed(mix(self.seed, turn)))
+            generator = torch.Generator().manual_seed(mix(self.seed, turn))
+            order = torch.randperm(self.windows, generator=generator, dtype=integer(self.windows))
             order = order[place * self.drawn :][: self.drawn]
         slices = self.world * self.accumulate
         groups, even = order.split(self.batch * slices), torch.ones(self.batch)

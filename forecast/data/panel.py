@@ -23,13 +23,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Panel:
-    """The series as tensors: values in data units (float64), covariates scaled once (float32), masks, a clock.
+    """The series as tensors: values in data units (float64), covariates scaled once (float32), masks.
 
     Missing values are filled with the value last seen (before the first one: the middle learnt on train rows), one
     season earlier, or zero, as `fill` says, and marked in the masks; "linear" is for a window to do, which knows what
     was seen at its cutoff, from the rows last `seen`. `past_names` and `future_names` say which column each tensor's
     column comes from (those of masks and calendar have no name). `lengths` are each series' rows up to its last
-    observed one (rows after it are the known future), `slots` its row in Scaling. Rows, offsets and first as in Grid.
+    observed one (rows after it are the known future), `slots` its row in Scaling. `shift` is what the local clock shows
+    beyond a row's number on the grid, empty where that is nothing. Rows, offsets and first as in Grid.
     """
 
     y: Tensor
@@ -45,7 +46,7 @@ class Panel:
     first: Tensor
     lengths: Tensor
     slots: Tensor
-    clock: Tensor
+    shift: Tensor
     vintages: Tensor
     vintage_rows: Tensor
     vintage_issued: Tensor
@@ -61,6 +62,11 @@ class Panel:
     def labels(self) -> list[str]:
         """The `unique_id` of each series and channel, channels fastest."""
         return [self.layout.label(name, channel) for name in self.names for channel in self.layout.channels]
+
+    def clock(self, rows: Tensor, series: Tensor) -> Tensor:
+        """The steps of the local wall clock at rows of these series (their shapes broadcast)."""
+        steps = rows + (self.first - self.offsets[:-1])[series]
+        return steps + self.shift[rows] if len(self.shift) else steps
 
     @property
     def size(self) -> int:
@@ -96,7 +102,7 @@ def panel(grid: Grid, statistics: "Statistics") -> Panel:
     future, future_observed = filled(future, grid.offsets, 0.0)
     masks = observed[:, : observed.shape[1] if statistics.masks else 0]
     steps, place = shared(ordinals)
-    days = statistics.days(layout.clock, steps)[place]
+    days, shift = statistics.days(layout.clock, steps)[place], layout.clock.steps(steps) - steps
     numeric = [name for name in layout.static if name not in statistics.categories]
     static = np.nan_to_num(statistics.scaled(grid.static[numeric].to_numpy("float64"), numeric))
     texts = [name for name in layout.static if name in statistics.categories]
@@ -115,7 +121,7 @@ def panel(grid: Grid, statistics: "Statistics") -> Panel:
         "first": grid.first,
         "lengths": np.maximum(ends - grid.offsets[:-1], 0),
         "slots": slots,
-        "clock": layout.clock.steps(steps)[place],
+        "shift": np.ascontiguousarray(shift[place]) if shift.any() else np.empty(0, "int64"),
         "vintages": encoded(grid, grid.vintages, layout.future, statistics)[0].astype("float32"),
         "vintage_rows": grid.vintage_rows,
         "vintage_issued": grid.vintage_issued,

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int, Int64
 from torch import Tensor
 
-from forecast.contract import Batch, Window
+from forecast.contract import Batch, Window, integer
 from forecast.data.known import conceal, lead_of, unknown
 from forecast.data.panel import Panel
 from forecast.data.vintage import keys, newest
@@ -16,7 +16,7 @@ from forecast.error import Refusal
 
 log = logging.getLogger(__name__)
 
-WHOLE = ("y", "observed", "clock", "future", "future_observed")  # what spans a window,
+WHOLE = ("y", "observed", "future", "future_observed")  # what spans a window,
 SEEN = ("past", "past_observed")  # only its context,
 NEVER = -(1 << 40)  # a step before all
 FACTS = ("static", "codes")  # or is one row a series
@@ -32,11 +32,14 @@ class Windows:
         self,
         panel: Panel,
         window: Window,
-        starts: Int64[Tensor, " window"],
+        starts: Int[Tensor, " window"],
         weights: Float32[Tensor, " window"] | None = None,
     ):
-        self.panel, self.window, self.starts, self.weights = panel, window, starts, weights
-        self.series = torch.searchsorted(panel.offsets, starts, right=True) - 1
+        self.panel, self.window, self.weights = panel, window, weights
+        self.starts = starts.to(integer(len(panel.y)))
+        self.series = (torch.searchsorted(panel.offsets, starts, right=True) - 1).to(self.starts.dtype)
+        self.begins = panel.first - panel.offsets[:-1]
+        self.shift = strided(panel.shift, window.length) if len(panel.shift) else None
         views = {name: strided(getattr(panel, name), window.length) for name in WHOLE}
         views |= {name: strided(getattr(panel, name), window.context) for name in SEEN}
         facts = {name: getattr(panel, name) for name in FACTS}
@@ -51,7 +54,7 @@ class Windows:
         return len(self.starts)
 
     @property
-    def cutoffs(self) -> Int64[Tensor, " window"]:
+    def cutoffs(self) -> Int[Tensor, " window"]:
         """The rows seen last."""
         return self.starts + self.window.context - 1
 
@@ -75,11 +78,12 @@ class Windows:
         if not window.anchor:
             return cls(panel, window, starts)
         series = torch.arange(len(count)).repeat_interleave(count)
-        there = panel.clock[starts + window.context + window.gap] % period == phase
+        there = panel.clock(starts + window.context + window.gap, series) % period == phase
         starts, series = starts[there], series[there]
         if spare:  # what counts of the last day has to be there
             steps = starts[:, None] + torch.arange(window.length)
-            last = cls(panel, window, starts).counts(panel.clock[steps]).sum(1) + starts + window.context + window.gap
+            counts = cls(panel, window, starts).counts(panel.clock(steps, series[:, None])).sum(1)
+            last = starts + window.context + window.gap + counts
             there = last <= (panel.offsets[:-1] + high)[series]
             starts, series = starts[there], series[there]
         turn = torch.arange(len(series)) - torch.searchsorted(series, series)  # of each series' days
@@ -114,7 +118,7 @@ class Windows:
         if self.day is None:
             return torch.zeros_like(self.starts, dtype=torch.bool)
         phase, period = self.day
-        return self.panel.clock[self.cutoffs + self.window.gap + 1] % period != phase
+        return self.panel.clock(self.cutoffs + self.window.gap + 1, self.series) % period != phase
 
     def off_anchor(self, number: int, remedy: str) -> Refusal:
         """Why a window is refused that does not begin at the anchor."""
@@ -186,10 +190,14 @@ class Windows:
             "no-future",
         )
 
-    def batch(self, numbers: Int64[Tensor, " b"], weight: Tensor | None = None) -> Batch:
+    def batch(self, numbers: Int[Tensor, " b"], weight: Tensor | None = None) -> Batch:
         """The windows of these numbers, gathered on the device of the panel."""
-        start, series, window = self.starts.index_select(0, numbers), self.series.index_select(0, numbers), self.window
+        window, series = self.window, self.series.index_select(0, numbers)
+        start = self.starts.index_select(0, numbers).long()
         taken = self.constant(len(start)) | {name: view.index_select(0, start) for name, view in self.views.items()}
+        taken["clock"] = taken["clock"] + (self.begins.index_select(0, series) + start)[:, None]
+        if self.shift is not None:
+            taken["clock"] += self.shift.index_select(0, start)
         taken |= {name: fact.index_select(0, series) for name, fact in self.facts.items()}
         if len(self.panel.vintages):
             self.renew(start, series, taken)
@@ -249,11 +257,12 @@ class Windows:
         return days - days[:, :1] < self.window.horizon // period
 
     def constant(self, b: int) -> dict[str, Tensor]:
-        """What all batches of b windows share: empty tensors for what is absent, weights of one. Made once."""
+        """What all batches of b windows share, made once: empty tensors for what is absent, weights of one, steps."""
         if b not in self.constants:
             ones = torch.ones(b, dtype=torch.float32, device=self.starts.device)
             absent = {name: x.new_empty((b, *x.shape[1:])) for name, x in self.absent.items()}
-            self.constants[b] = {**absent, "weight": ones}
+            steps = torch.arange(self.window.length, device=self.starts.device).repeat(b, 1)
+            self.constants[b] = {**absent, "weight": ones, "clock": steps}
         return self.constants[b]
 
     def recent(self, count: int) -> "Windows":

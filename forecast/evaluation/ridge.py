@@ -40,7 +40,7 @@ class Ridge:
 
         named = sum(map(bool, train.panel.future_names))
         made = cls(scaling, season, named, make_pipeline(StandardScaler(), RidgeCV(alphas=SHRINKAGE)))
-        phases = [(x.panel.clock[x.cutoffs] % season) for x in (train, test)]
+        phases = [(x.panel.clock(x.cutoffs, x.series) % season) for x in (train, test)]
         usable = torch.isin(phases[0], phases[1]).nonzero().flatten()
         usable = usable if len(usable) else torch.arange(len(train))
         numbers = usable[torch.linspace(0, len(usable) - 1, min(MOST, len(usable))).long()]

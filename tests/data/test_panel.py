@@ -79,7 +79,8 @@ def test_numbers_of_the_clock_go_on_through_the_room_and_restart_with_each_serie
     laid, _, found = made(frame_of())
     first = laid.layout.clock.ordinals(pd.DatetimeIndex(["2024-01-01"]))[0]
     expected = [first + start + step for start, rows in SPANS for step in range(rows + AHEAD)]
-    assert laid.ordinals.tolist() == found.clock.tolist() == expected
+    series = torch.arange(len(SPANS)).repeat_interleave(found.offsets.diff())
+    assert laid.ordinals.tolist() == found.clock(torch.arange(len(series)), series).tolist() == expected
     assert found.first.tolist() == [first + start for start, _ in SPANS]
 
 
@@ -240,7 +241,7 @@ def test_new_rows_of_known_series_give_the_panel_of_the_old_ones():
     _, _, old = made(frame_of())
     new = fresh(frame_of())
     assert new.slots.tolist() == old.slots.tolist() == [1, 2, 3]
-    for name in ("y", "past", "future", "static", "codes", "clock"):
+    for name in ("y", "past", "future", "static", "codes", "shift"):
         assert torch.equal(getattr(new, name), getattr(old, name)), name
 
 

@@ -180,7 +180,7 @@ def sliced(panel: Panel, window: Window, start: int) -> dict[str, torch.Tensor]:
         "future_observed": panel.future_observed[start:stop],
         "target": panel.y[issue:stop],
         "target_observed": panel.observed[issue:stop],
-        "clock": panel.clock[start:stop],
+        "clock": panel.clock(torch.arange(start, stop), torch.tensor(series)),
         "static": panel.static[series],
         "codes": panel.codes[series],
         "series": panel.slots[series],
@@ -228,10 +228,24 @@ def test_weights_are_handed_on_times_what_a_window_counts_itself():
         assert other.batch(numbers).weight.tolist() == [3, 1, 2]
 
 
+@pytest.mark.parametrize("tz", [None, "UTC", "Europe/Berlin", "America/New_York"])
+def test_the_clock_of_a_window_shows_the_local_hour_of_each_step_over_the_nights_of_change(tz):
+    for begin in ("2024-03-08", "2024-03-29", "2024-10-25", "2024-11-01"):  # two are near the night, two far from it
+        found = made([(0, 120), (7, 90)], WINDOW.ahead, tz, begin)
+        assert len(found.shift) == (len(found.y) if tz in ("Europe/Berlin", "America/New_York") else 0)
+        windows = Windows.between(found, WINDOW, 0, 10**9)
+        hours = pd.date_range(begin, periods=200, freq="h", tz=tz).hour.to_numpy()
+        for batch in windows.batches(64):
+            series = torch.searchsorted(found.offsets, batch.cutoff, right=True) - 1
+            last = batch.cutoff - found.offsets[series] + torch.tensor([0, 7])[series]
+            steps = last[:, None] + torch.arange(WINDOW.length) - WINDOW.context + 1
+            assert (batch.clock % 24).tolist() == hours[steps].tolist()
+
+
 def test_the_views_do_not_copy_the_panel():
     found = made(SERIES, WINDOW.ahead)
     windows = Windows.between(found, WINDOW, 0, 10**6)
-    assert windows.views.keys() >= {"y", "observed", "past", "past_observed", "future", "future_observed", "clock"}
+    assert windows.views.keys() >= {"y", "observed", "past", "past_observed", "future", "future_observed"}
     for name, view in windows.views.items():
         assert view.untyped_storage().data_ptr() == getattr(found, name).untyped_storage().data_ptr(), name
     found.y[5] = 12345.0
