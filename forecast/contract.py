@@ -31,6 +31,12 @@ def integer(largest: int) -> torch.dtype:
     return torch.int32 if largest < 1 << 31 else torch.int64
 
 
+def joined(*parts: Float[Tensor, "*axes _"]) -> Float[Tensor, "*axes _"]:
+    """Tensors side by side on their last axis; those without columns, which may be all but one, cost no copy."""
+    wide = [x for x in parts if x.shape[-1]] or list(parts[:1])
+    return torch.cat(wide, -1) if len(wide) > 1 else wide[0]
+
+
 @dataclass(frozen=True)
 class Window:
     """Which steps a window spans: `context` steps seen, `gap` steps skipped, `horizon` steps forecast.
@@ -133,14 +139,19 @@ class Scaling:
     loc: Float64[Tensor, "slots c"]
     scale: Float64[Tensor, "slots c"]
 
+    def of(self, series: Int64[Tensor, " b"]) -> tuple[Float64[Tensor, "b 1 c"], Float64[Tensor, "b 1 c"]]:
+        """What was learnt of these series: loc and scale."""
+        return self.loc.index_select(0, series)[:, None], self.scale.index_select(0, series)[:, None]
+
     def apply(self, y: Float64[Tensor, "b t c"], series: Int64[Tensor, " b"]) -> Float64[Tensor, "b t c"]:
         y = y.log1p() if self.kind == "log1p" else y
-        z = (y - self.loc[series][:, None]) / self.scale[series][:, None]
+        loc, scale = self.of(series)
+        z = (y - loc) / scale
         return z.asinh() if self.kind == "asinh" else z
 
     def invert(self, z: Float64[Tensor, "b t c *q"], series: Int64[Tensor, " b"]) -> Float64[Tensor, "b t c *q"]:
         """Back to data units; `z` may carry a last axis of quantiles."""
-        loc, scale = self.loc[series][:, None], self.scale[series][:, None]
+        loc, scale = self.of(series)
         if z.ndim == 4:
             loc, scale = loc[..., None], scale[..., None]
         z = z.sinh() if self.kind == "asinh" else z

@@ -26,8 +26,8 @@ def measure(task: Task, network: Sequence[str] = ("model=direct", "backbone=lstm
         overrides=[
             *wide, f"data.path={task.path}", "data.split=[0.78,0.02,0.2]", "data.calendar=[]", f"context={CONTEXT}",
             f"horizon={HORIZON}", f"batch_size={BATCH}", "normalizer=[none]", *network, "head=point", "head.loss=mse",
-            f"optimizer.lr={RATE}", "logger=none",
-            "callbacks=plain", "callbacks.early_stopping=null", "callbacks.figures=null", "trainer.max_epochs=1",
+            f"optimizer.lr={RATE}", "scheduler=none", "logger=none", "callbacks=plain",
+            "callbacks.early_stopping=null", "callbacks.figures=null", "trainer.max_epochs=1",
             "trainer.limit_val_batches=1", f"trainer.limit_train_batches={WARM + task.steps}",
             "trainer.enable_progress_bar=false",
         ]

@@ -44,8 +44,10 @@ class Point(Head):
 
     def loss(self, params: Float[Tensor, "b h c w"], target: Float[Tensor, "b h c"]) -> Float[Tensor, "b h c"]:
         point = self.point(params)
-        weight = torch.where(point < target, self.under, 1.0) * (2 / (1 + self.under))
-        return weight * self.error(point, target, reduction="none")
+        error = self.error(point, target, reduction="none")
+        if self.under == 1:
+            return error
+        return torch.where(point < target, self.under, 1.0) * (2 / (1 + self.under)) * error
 
     def point(self, params: Float[Tensor, "b h c w"]) -> Float[Tensor, "b h c"]:
         return positive(params[..., 0]) if self.support == "positive" else params[..., 0]

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from forecast.contract import Backbone, Batch, Shape
+from forecast.contract import Backbone, Batch, Shape, joined
 from forecast.error import Refusal
 
 
@@ -21,7 +21,7 @@ class Constants(nn.Module):
 
     def forward(self, batch: Batch) -> Float[Tensor, "b s"]:
         codes = [embed(code) for embed, code in zip(self.embed, batch.codes.T, strict=True)]
-        return torch.cat((batch.static, *codes), -1)
+        return joined(batch.static, *codes)
 
 
 class Nothing(nn.Module):

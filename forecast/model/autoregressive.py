@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor, nn
 
-from forecast.contract import Backbone, Batch, Shape
+from forecast.contract import Backbone, Batch, Shape, joined
 from forecast.error import Refusal
 from forecast.model._beside import Constants, stepwise
 from forecast.model.base import Model, Parts
@@ -72,7 +72,7 @@ class Autoregressive(Model):
         steps, first = values.shape[1], max(self.lags)
         lagged = [values[:, first - lag : steps - lag] for lag in self.lags]
         constants = self.constants(batch)[:, None].expand(-1, steps - first, -1)
-        x = torch.cat((*lagged, batch.future[:, first:steps], constants), -1)
+        x = joined(*lagged, batch.future[:, first:steps], constants)
         out, state = self.backbone(x, self.backbone.initial(x.shape[0]))
         return self.numbers(out), state
 
@@ -103,7 +103,7 @@ class Autoregressive(Model):
         inputs = list(z[rows].unbind(1))
         future, constants, found, values = batch.future[rows], self.constants(batch)[rows], [], []
         for step in range(self.shape.context, future.shape[1]):
-            x = torch.cat((*(inputs[step - lag] for lag in self.lags), future[:, step], constants), -1)
+            x = joined(*(inputs[step - lag] for lag in self.lags), future[:, step], constants)
             out, state = self.backbone.step(x, state)
             found.append(self.numbers(out))
             values.append(draw(found[-1]))

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor, nn
 
-from forecast.contract import Batch, Scaling, Shape, mix
+from forecast.contract import Batch, Scaling, Shape, joined, mix
 from forecast.error import Diverged, Refusal
 from forecast.head.base import Head
 from forecast.model._beside import STARTS
@@ -118,7 +118,7 @@ class Model(lightning.LightningModule):
 
     def features(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float32[Tensor, "b context d"]:
         """What a backbone sees: the series, the past covariates and the known ones, step by step."""
-        return torch.cat((z, batch.past, batch.future[:, : self.shape.context]), -1)
+        return joined(z, batch.past, batch.future[:, : self.shape.context])
 
     def normalized(self, batch: Batch) -> Normalized:
         z = self.scaling.apply(batch.y, batch.series)
@@ -190,6 +190,8 @@ class Model(lightning.LightningModule):
 
     def weighed(self, loss: Float[Tensor, "b steps c"], batch: Batch) -> Float[Tensor, "b steps c"]:
         """The loss of each step times what it counts: its window's weight and, over the horizon, the emphasis."""
+        if self.emphasis.even:
+            return loss * batch.weight[:, None, None]
         weight = self.steps[:, None]
         if self.emphasis.spike != 1:
             far = self.emphasis.spike_from
@@ -221,7 +223,8 @@ class Model(lightning.LightningModule):
         if gradient_clip_algorithm == "value":
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         else:
-            norm = nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val or math.inf)
+            weights = [x for group in optimizer.param_groups for x in group["params"]]
+            norm = nn.utils.clip_grad_norm_(weights, gradient_clip_val or math.inf)
             self.train_sums[1] += norm.detach()
             self.train_updates += 1  # fewer than batches where these accumulate
 

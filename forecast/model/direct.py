@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from forecast.contract import Backbone, Batch, Shape
+from forecast.contract import Backbone, Batch, Shape, joined
 from forecast.model._beside import Constants
 from forecast.model.base import Model, Parts
 
@@ -51,7 +51,7 @@ class Direct(Model):
         known = batch.future[:, -self.shape.horizon :].flatten(1)
         if self.attends and not self.training:
             self.weights = self.pool.weigh(out).mT.expand(-1, self.shape.horizon, -1).detach()
-        seen = torch.cat((self.pool(out), self.constants(batch), known), -1)
+        seen = joined(self.pool(out), self.constants(batch), known)
         return self.decode(seen).unflatten(-1, (self.shape.horizon, self.shape.channels, self.shape.width))
 
 

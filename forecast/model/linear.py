@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn import functional
 
-from forecast.contract import Backbone, Batch, Shape
+from forecast.contract import Backbone, Batch, Shape, joined
 from forecast.error import Refusal
 from forecast.model._beside import Constants
 from forecast.model.base import Model, Parts
@@ -50,9 +50,9 @@ class Linear(Model):
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
         horizon, channels = self.shape.horizon, self.shape.channels
         ends = batch.future[:, : self.shape.context], batch.future[:, -horizon:]
-        known = torch.cat((batch.past.flatten(1), *(x.flatten(1) for x in ends), self.constants(batch)), -1)
+        known = joined(batch.past.flatten(1), *(x.flatten(1) for x in ends), self.constants(batch))
         trend = averaged(z, self.kernel) if self.kernel else torch.zeros_like(z)
-        rows = torch.cat(((z - trend).mT, known[:, None].expand(-1, channels, -1)), -1)
+        rows = joined((z - trend).mT, known[:, None].expand(-1, channels, -1))
         out = applied(self.maps, rows)
         if self.kernel:
             out = out + applied(self.trends, trend.mT)

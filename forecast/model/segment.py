@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from forecast.contract import Backbone, Batch, Shape
+from forecast.contract import Backbone, Batch, Shape, joined
 from forecast.error import Refusal
 from forecast.model._beside import Constants, stepwise
 from forecast.model.base import Model, Parts
@@ -86,7 +86,7 @@ class Segment(Model):
         self.out = nn.Sequential(nn.Dropout(dropout), self.reading(self.backbone.size, length))
 
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
-        own = torch.cat((z.mT[..., None], batch.past[:, None].expand(-1, z.shape[-1], -1, -1)), -1)
+        own = joined(z.mT[..., None], batch.past[:, None].expand(-1, z.shape[-1], -1, -1))
         tokens = self.token(own.unflatten(2, (-1, self.length)).flatten(3))  # [b c n hidden]
         before = self.beside(batch.future[:, : self.shape.context], batch)
         ahead = self.beside(batch.future[:, -self.shape.horizon :], batch)
@@ -98,30 +98,30 @@ class Segment(Model):
         """What stands beside the token of each segment, the same for all channels."""
         segments = known.unflatten(1, (-1, self.length)).flatten(2)
         constants = self.constants(batch)[:, None].expand(-1, segments.shape[1], -1)
-        return self.known(torch.cat((segments, constants), -1))[:, None].expand(-1, self.shape.channels, -1, -1)
+        return self.known(joined(segments, constants))[:, None].expand(-1, self.shape.channels, -1, -1)
 
     def parallel(self, tokens: Tensor, before: Tensor, ahead: Tensor, batch: Batch) -> Tensor:
         """One step from the state after the context for each segment of the horizon [b*c m length*w]."""
-        x = torch.cat((tokens, before), -1).flatten(0, 1)
+        x = joined(tokens, before).flatten(0, 1)
         _, state = self.backbone(x, self.backbone.initial(x.shape[0]))
         b, c, m = ahead.shape[:3]
         slots = [self.where.expand(b, c, -1, -1)]
         if self.who is not None:
             number = torch.arange(c, device=x.device).expand(b, c) if c > 1 else batch.series[:, None]
             slots.append(self.who(number)[:, :, None].expand(-1, -1, m, -1))
-        x = torch.cat((*slots, ahead), -1).flatten(0, 2)
+        x = joined(*slots, ahead).flatten(0, 2)
         out, _ = self.backbone.step(x, tuple(each.repeat_interleave(m, 0) for each in state))
         return self.out(out).unflatten(0, (b * c, m))
 
     def recurrent(self, tokens: Tensor, before: Tensor, ahead: Tensor, batch: Batch) -> Tensor:
         """Step by step, each from the segment before the one that it forecasts, seen or forecast [b*c m length*w]."""
-        x = torch.cat((tokens, before), -1)[:, :, :-1].flatten(0, 1)
+        x = joined(tokens, before)[:, :, :-1].flatten(0, 1)
         state = self.backbone.initial(x.shape[0])
         if x.shape[1]:
             _, state = self.backbone(x, state)
         token, found = tokens[:, :, -1].flatten(0, 1), []
         for beside in ahead.flatten(0, 1).unbind(1):
-            out, state = self.backbone.step(torch.cat((token, beside), -1), state)
+            out, state = self.backbone.step(joined(token, beside), state)
             found.append(self.out(out))
             params = found[-1].unflatten(-1, (self.length, 1, self.shape.width))
             token = self.token(self.seen(self.head.point(params))[..., 0])

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from forecast.contract import Backbone, Batch, Shape
+from forecast.contract import Backbone, Batch, Shape, joined
 from forecast.error import Refusal
 from forecast.model._beside import Constants, stepwise
 from forecast.model.base import Mapped, Model, Parts
@@ -73,8 +73,8 @@ class Seq2seq(Model):
         value, out, found, weights = z[:, -1], read[:, -1], [], []
         for step, known in enumerate(batch.future[:, -self.shape.horizon :].unbind(1)):
             picked, weight = self.attend(out, keys, read)
-            out, state = self.decoder.step(torch.cat((value, known, constants, picked), -1), state)
-            found.append(self.out(torch.cat((out, picked), -1)).unflatten(-1, (self.shape.channels, -1)).float())
+            out, state = self.decoder.step(joined(value, known, constants, picked), state)
+            found.append(self.out(joined(out, picked)).unflatten(-1, (self.shape.channels, -1)).float())
             weights.append(weight)
             value = self.seen(self.head.point(found[-1][:, None])[:, 0] + start[:, step])
             value = value.detach() if self.training else value  # the gradient of a forecast goes along its own path

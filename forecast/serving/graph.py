@@ -59,6 +59,15 @@ def cummax(x: Tensor, dim: int) -> Extreme:
     return Extreme(torch.stack(list(accumulate(x.unbind(dim), torch.maximum)), dim) if x.shape[dim] else x)
 
 
+def single(kernel: Callable[..., Any]) -> Callable[..., Tensor]:
+    """One step by the operator of sequences."""
+
+    def step(x: Tensor, state: Tensor, *weights: Tensor) -> Tensor:
+        return kernel(x[:, None], state[None], weights, True, 1, 0.0, False, False, True)[0][:, 0]
+
+    return step
+
+
 def transposed(x: Tensor) -> Tensor:
     return x.transpose(-2, -1)
 
@@ -87,6 +96,8 @@ def told(reduce: Any) -> Callable[..., Tensor]:
 PLAIN: dict[Any, Callable[..., Any]] = {
     torch.asinh: asinh, Tensor.asinh: asinh, torch.sinh: sinh, Tensor.sinh: sinh,
     torch.expm1: expm1, Tensor.expm1: expm1, Tensor.cummax: cummax,
+    torch.gru_cell: single(torch.gru), torch.rnn_tanh_cell: single(torch.rnn_tanh),
+    torch.rnn_relu_cell: single(torch.rnn_relu),
     Tensor.mT.__get__: transposed, Tensor.unflatten: unflattened,  # type: ignore[attr-defined]
     Tensor.any: told(Tensor.any), Tensor.all: told(Tensor.all),
 }  # fmt: skip
