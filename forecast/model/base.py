@@ -96,6 +96,13 @@ class Model(lightning.LightningModule):
         self.register_buffer("steps", torch.tensor(parts.emphasis.steps), persistent=False)
         self.losses, self.epoch_so_far = Finite(), dict[str, Any]()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets the name of the hook that runs, as Lightning does forty times a step, without torch's questions."""
+        if name == "_current_fx_name":
+            vars(self)[name] = value
+        else:
+            super().__setattr__(name, value)
+
     @abstractmethod
     def network(self, z: Float32[Tensor, "b context c"], batch: Batch) -> Float[Tensor, "b horizon c w"]:
         """The numbers of the head for each step and channel, from the normalised context."""
