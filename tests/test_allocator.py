@@ -73,7 +73,8 @@ class Held(lightning.Callback):
         print(held())
 made = training.callbacks
 training.callbacks = lambda *given: [*made(*given), Held()]
-words = ["context=96", "horizon=24", "trainer.max_epochs=1", "trainer.limit_train_batches=12", "logger=none"]
+words = ["model=direct", "backbone=lstm", "context=96", "horizon=24", "trainer.max_epochs=1", "logger=none"]
+words += ["trainer.limit_train_batches=12"]
 words += ["trainer.accelerator=cpu", "trainer.limit_val_batches=1", "callbacks.figures=null"]
 words += ["trainer.enable_progress_bar=false"]
 Forecaster(data="csv", overrides=words).fit(panel(series=4, rows=1500, freq="h", seed=1))

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from forecast.contract import Batch, Scaling, Shape, Window, mix
+from forecast.contract import Batch, Scaling, Shape, Window, integer, joined, mix
 
 QUICK = settings(max_examples=40, deadline=None)
 numbers = st.integers(0, 2**63 - 1)
@@ -33,6 +33,22 @@ def test_mix_is_pure_and_a_seed_that_torch_takes(parts):
     seed = mix(*parts)
     assert seed == mix(*parts) and 0 <= seed < 2**63
     torch.Generator().manual_seed(seed)
+
+
+def test_numbers_are_as_wide_as_they_have_to_be():
+    for count in (1, 2**31 - 1, 2**31, 2**40):
+        assert torch.iinfo(integer(count)).max >= count
+    assert (integer(2**31 - 1), integer(2**31)) == (torch.int32, torch.int64)
+
+
+@QUICK
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=5))
+def test_tensors_are_joined_as_by_cat_and_one_alone_is_not_copied(widths):
+    parts = [torch.randn(2, 4, width) for width in widths]
+    found = joined(*parts)
+    assert torch.equal(found, torch.cat(parts, -1))
+    wide = [x for x in parts if x.shape[-1]]
+    assert len(wide) != 1 or found is wide[0]
 
 
 @QUICK

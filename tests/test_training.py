@@ -13,6 +13,7 @@ import torch
 import yaml
 from conftest import DIRECT
 from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.profilers import SimpleProfiler
 from safetensors.torch import load_file
 from test_build import assembled, changed
 from torch import Tensor, nn
@@ -503,3 +504,7 @@ def test_a_trainer_is_as_its_configuration_says(tmp_path):
     bare = training.trainer(changed("callbacks.early_stopping", None), tmp_path / "checkpoints", None)
     assert bare.early_stopping_callback is None and bare.logger is None
     assert training.trainer(changed("logger.name", "none"), tmp_path, tmp_path / "run").logger is None
+    profiled = wanted | {"trainer": wanted["trainer"] | {"profiler": "simple"}}
+    assert type(training.trainer(profiled, tmp_path, None).profiler) is SimpleProfiler
+    with made.profiler.profile("a hook"), made.profiler.profile("a hook within a hook"):
+        assert type(made.profiler) is training.Unmeasured
