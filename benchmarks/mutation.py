@@ -37,7 +37,10 @@ FOLDERS = ("forecast", "conf", "datasets", "tests")
 EQUIVALENT = HERE / "benchmarks" / "equivalent.yaml"  # mutants that nothing can notice, and why
 DATA, EVALUATION = "tests/data/test_", "tests/evaluation/test_"
 MODULES = {  # files of the package, and the tests that hold them
-    "windows": (["data.windows"], [f"{DATA}{x}.py" for x in ("windows", "module", "known", "vintage")]),
+    "windows": (
+        ["data.windows", "data.fill"],
+        [f"{DATA}{x}.py" for x in ("windows", "panel", "module", "known", "vintage")],
+    ),
     "scaler": (["data.scaler"], [f"{DATA}{x}.py" for x in ("scaler", "panel", "known")]),
     "reader": (
         ["data.reader", "data.lines", "data.manner"],

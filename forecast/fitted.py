@@ -142,9 +142,7 @@ class Fitted:
 
     def answered(self, batch: Batch, levels: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Points [b horizon c] and quantiles [b horizon c q], within bounds; of classes numbers and probabilities."""
-        model, data = self.model, self.config["data"]
-        if model.training:
-            model.eval()
+        model, data = self.model.eval(), self.config["data"]
         if model.head.classes:
             params = model(batch).params
             spread = torch.cat((model.head.quantiles(params, levels), model.head.probabilities(params)), -1)

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float32, Float64, Int, Int64
+from jaxtyping import Bool, Float32, Int, Int64
 from torch import Tensor
 
 from forecast.contract import Batch, Window, integer
+from forecast.data.fill import NEVER, lined
 from forecast.data.known import conceal, lead_of, unknown
 from forecast.data.panel import Panel
 from forecast.data.vintage import keys, newest
@@ -18,7 +19,6 @@ log = logging.getLogger(__name__)
 
 WHOLE = ("y", "observed", "future", "future_observed")  # what spans a window,
 SEEN = ("past", "past_observed")  # only its context,
-NEVER = -(1 << 40)  # a step before all
 FACTS = ("static", "codes")  # or is one row a series
 
 
@@ -288,22 +288,6 @@ class Windows:
 def strided(rows: Tensor, length: int) -> Tensor:
     """A view [start length column] (without columns: [start length]) whose entry i is the window from row i."""
     return rows.as_strided((max(0, len(rows) - length + 1), length, *rows.shape[1:]), (rows.stride(0), *rows.stride()))
-
-
-def lined(
-    y: Float64[Tensor, "b t c"], observed: Bool[Tensor, "b t c"], seen: Int64[Tensor, "b c"]
-) -> Float64[Tensor, "b t c"]:
-    """Missing values on the line between the ones seen before and after; those at a series' ends stay as they are.
-
-    `seen` is the step of the last value seen at the first one of the window: 0, one before it, or NEVER.
-    """
-    length = y.shape[1]
-    steps = torch.arange(length, device=y.device)[None, :, None].expand_as(y)
-    before = torch.where(observed, steps, seen[:, None]).cummax(1).values
-    after = torch.where(observed, steps, length).flip(1).cummin(1).values.flip(1)
-    share = (steps - before).double() / (after - before).clamp(min=1)
-    line = y + share * (y.gather(1, after.clamp(max=length - 1)) - y)
-    return torch.where(observed | (after == length) | (before == NEVER), y, line)
 
 
 def left_out(names: list[str], panel: Panel, why: str) -> None:
