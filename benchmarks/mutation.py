@@ -38,7 +38,7 @@ EQUIVALENT = HERE / "benchmarks" / "equivalent.yaml"  # mutants that nothing can
 DATA, EVALUATION = "tests/data/test_", "tests/evaluation/test_"
 MODULES = {  # files of the package, and the tests that hold them
     "windows": (
-        ["data.windows", "data.fill"],
+        ["data.windows", "data.interpolation", "data.fill"],
         [f"{DATA}{x}.py" for x in ("windows", "panel", "module", "known", "vintage")],
     ),
     "scaler": (["data.scaler"], [f"{DATA}{x}.py" for x in ("scaler", "panel", "known")]),

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32, Int, Int64
 from torch import Tensor
 
 from forecast.contract import Batch, Window, integer
-from forecast.data.fill import NEVER, lined
+from forecast.data.interpolation import NEVER, lined
 from forecast.data.known import conceal, lead_of, unknown
 from forecast.data.panel import Panel
 from forecast.data.vintage import keys, newest
