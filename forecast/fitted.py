@@ -99,7 +99,7 @@ class Fitted:
 
     def forecast(self, windows: Windows, levels: Sequence[float] | None = None) -> pd.DataFrame:
         """The forecast table of windows."""
-        model = self.model
+        model = self.model.eval()
         levels = sorted(model.head.levels if levels is None else levels)
         windows = windows.seeing(model.shape.context)  # origins may have a longer one
         with torch.inference_mode():
@@ -112,10 +112,11 @@ class Fitted:
 
         What float32 rounds depends on the size of a call: they equal those of `forecast` to 1e-5 standard deviations.
         """
-        levels = sorted(self.model.head.levels if levels is None else levels)
-        several = [windows.seeing(self.model.shape.context) for windows in several]
+        model = self.model.eval()
+        levels = sorted(model.head.levels if levels is None else levels)
+        several = [windows.seeing(model.shape.context) for windows in several]
         with torch.inference_mode():
-            batches = [next(windows.to(self.model.device).batches(len(windows))) for windows in several]
+            batches = [next(windows.to(model.device).batches(len(windows))) for windows in several]
             both = self.answered(Batch(*(torch.cat(x) for x in zip(*batches, strict=True))), levels)
             point, spread = (x.split([len(windows) for windows in several]) for x in both)
             parts = [self.part(*each) for each in zip(several, batches, point, spread, strict=True)]
@@ -141,8 +142,11 @@ class Fitted:
         return self.forecast(windows, EVENLY).filter(regex=r"^q0\.").mean(axis=1)
 
     def answered(self, batch: Batch, levels: Sequence[float]) -> tuple[Tensor, Tensor]:
-        """Points [b horizon c] and quantiles [b horizon c q], within bounds; of classes numbers and probabilities."""
-        model, data = self.model.eval(), self.config["data"]
+        """Points [b horizon c] and quantiles [b horizon c q], within bounds; of classes numbers and probabilities.
+
+        The model is in evaluation.
+        """
+        model, data = self.model, self.config["data"]
         if model.head.classes:
             params = model(batch).params
             spread = torch.cat((model.head.quantiles(params, levels), model.head.probabilities(params)), -1)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from forecast.data.panel import Panel
+from forecast.data.panel import Panel, shared
 
 
 def tabulate(
@@ -24,34 +24,33 @@ def tabulate(
     horizon c name] their quantiles at levels; of classes, numbers and probabilities, with columns `p_<class>`. y is
     NaN where not observed. Of the steps [window horizon] only those that count are in the table.
     """
-    windows, horizon, channels = point.shape
+    horizon, channels = point.shape[1:]
     offsets, first, clock = panel.offsets.cpu().numpy(), panel.first.cpu().numpy(), panel.layout.clock
     series = np.searchsorted(offsets, cutoff, side="right") - 1
     issued = first[series] + cutoff - offsets[series]
-    steps = issued[:, None] + np.arange(gap + 1, gap + 1 + horizon)
-    keys = np.repeat(cutoff, channels), np.tile(np.arange(channels), windows), np.repeat(series, channels)
-    order = np.lexsort(keys)
-    labels = (series[:, None] * channels + np.arange(channels)).ravel()[order].repeat(horizon)
+    window, channel = (x.ravel() for x in np.indices((len(cutoff), channels)))
+    order = np.lexsort((cutoff[window], channel, series[window]))
+    window, labels = window[order].repeat(horizon), (series[window] * channels + channel)[order].repeat(horizon)
 
     def rows(values: np.ndarray) -> np.ndarray:
-        """[window horizon c ...] -> [row ...] in the table's order."""
-        return np.moveaxis(values, 2, 1).reshape(windows * channels, horizon, -1)[order].reshape(len(labels), -1)
+        """[window horizon c] -> [row] in the table's order."""
+        return np.moveaxis(values, 2, 1).reshape(-1, horizon)[order].ravel()
 
-    stamps = rows(np.broadcast_to(steps[..., None], point.shape)).ravel()
-    cut = rows(np.broadcast_to(issued[:, None, None], point.shape)).ravel()
+    ahead = np.arange(gap + 1, gap + 1 + horizon)
+    steps, place = shared(rows(np.broadcast_to((issued[:, None] + ahead)[..., None], point.shape)))
     columns = {
-        "unique_id": np.array(panel.labels, dtype=object)[labels],
-        "ds": clock.stamps(stamps),
-        "cutoff": clock.stamps(cut),
-        "y": rows(y).ravel(),
-        "point": rows(point).ravel(),
+        "unique_id": pd.array(panel.labels, dtype="str").take(labels),
+        "ds": clock.stamps(steps)[place],
+        "cutoff": clock.stamps(issued).take(window),
+        "y": rows(y),
+        "point": rows(point),
     }
     heads = [f"p_{name}" if isinstance(name, str) else f"q{name:g}" for name in names]
-    columns |= dict(zip(heads, rows(spread).T, strict=True))
-    table = pd.DataFrame(columns)
+    columns |= {head: rows(spread[..., i]) for i, head in enumerate(heads)}
+    table = pd.DataFrame(columns, copy=False)  # of arrays that nobody else has
     if counts is None or counts.all():
         return table
-    return table[rows(np.broadcast_to(counts[..., None], point.shape)).ravel()].reset_index(drop=True)
+    return table[rows(np.broadcast_to(counts[..., None], point.shape))].reset_index(drop=True)
 
 
 def history(panel: Panel) -> pd.DataFrame:
@@ -62,5 +61,10 @@ def history(panel: Panel) -> pd.DataFrame:
     rows, channels = offsets[series] + since, panel.y.shape[1]
     y = np.where(panel.observed.cpu().numpy()[rows], panel.y.cpu().numpy()[rows], np.nan)
     labels = (series * channels + np.arange(channels)[:, None]).ravel()
-    stamps = panel.layout.clock.stamps(np.tile(first[series] + since, channels))
-    return pd.DataFrame({"unique_id": np.array(panel.labels, dtype=object)[labels], "ds": stamps, "y": y.T.ravel()})
+    steps, place = shared(np.tile(first[series] + since, channels))
+    columns = {
+        "unique_id": pd.array(panel.labels, dtype="str").take(labels),
+        "ds": panel.layout.clock.stamps(steps)[place],
+        "y": y.T.ravel(),
+    }
+    return pd.DataFrame(columns, copy=False)
