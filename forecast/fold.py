@@ -104,7 +104,7 @@ def rolled(plan: Plan, windows: Windows) -> pd.DataFrame:
     if isinstance(plan.borders[0], np.ndarray):
         raise Refusal("data.split_each: a backtest with refit needs one date for all series", "split")
     begun(plan, windows)
-    cutoffs = windows.panel.first[windows.series] + windows.cutoffs - windows.panel.offsets[windows.series]
+    cutoffs = windows.begins[windows.series] + windows.cutoffs
     numbers = torch.unique(cutoffs, return_inverse=True)[1] // plan.refit.every
     folds = [(number, int(cutoffs[numbers == number].min())) for number in range(int(numbers.max()) + 1)]
     todo = [(number, cutoff) for number, cutoff in folds if not plan.file(number).is_file()]

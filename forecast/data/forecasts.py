@@ -25,9 +25,8 @@ def tabulate(
     NaN where not observed. Of the steps [window horizon] only those that count are in the table.
     """
     horizon, channels = point.shape[1:]
-    offsets, first, clock = panel.offsets.cpu().numpy(), panel.first.cpu().numpy(), panel.layout.clock
-    series = np.searchsorted(offsets, cutoff, side="right") - 1
-    issued = first[series] + cutoff - offsets[series]
+    clock, series = panel.layout.clock, np.searchsorted(panel.offsets.cpu().numpy(), cutoff, side="right") - 1
+    issued = panel.begins.cpu().numpy()[series] + cutoff
     window, channel = (x.ravel() for x in np.indices((len(cutoff), channels)))
     order = np.lexsort((cutoff[window], channel, series[window]))
     window, labels = window[order].repeat(horizon), (series[window] * channels + channel)[order].repeat(horizon)

@@ -114,7 +114,7 @@ class SeriesDataModule(lightning.LightningDataModule):
         """Windows by their series and the stamps at their cutoffs, given as the panel's rows that were seen last."""
         panel, rows = self.panel, cutoffs.cpu()
         series = torch.searchsorted(panel.offsets, rows, right=True) - 1
-        stamps = panel.layout.clock.stamps((panel.first[series] + rows - panel.offsets[series]).numpy())
+        stamps = panel.layout.clock.stamps((panel.begins[series] + rows).numpy())
         windows = [f"{panel.names[i]} at {stamp}" for i, stamp in zip(series.tolist(), stamps, strict=True)]
         return f"{len(windows)} windows ({counted(windows)})"
 
@@ -136,7 +136,7 @@ def counted(names: list[str]) -> str:
 def recency(windows: Windows, half_life: float, each: bool) -> Float32[Tensor, " window"]:
     """Weights that halve every `half_life` steps before the newest window, of all series or of each; mean 1."""
     panel, series = windows.panel, windows.series
-    cutoff = panel.first[series] + windows.cutoffs - panel.offsets[series]
+    cutoff = windows.begins[series] + windows.cutoffs
     newest = cutoff.max().expand(len(panel.names))
     if each:
         newest = torch.zeros_like(panel.first).scatter_reduce(0, series, cutoff, "amax", include_self=False)

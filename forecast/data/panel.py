@@ -63,9 +63,14 @@ class Panel:
         """The `unique_id` of each series and channel, channels fastest."""
         return [self.layout.label(name, channel) for name in self.names for channel in self.layout.channels]
 
+    @property
+    def begins(self) -> Tensor:
+        """What makes a row's number on the grid of its number here, for each series."""
+        return self.first - self.offsets[:-1]
+
     def clock(self, rows: Tensor, series: Tensor) -> Tensor:
         """The steps of the local wall clock at rows of these series (their shapes broadcast)."""
-        steps = rows + (self.first - self.offsets[:-1])[series]
+        steps = self.begins[series] + rows
         return steps + self.shift[rows] if len(self.shift) else steps
 
     @property

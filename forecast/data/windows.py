@@ -38,7 +38,7 @@ class Windows:
         self.panel, self.window, self.weights = panel, window, weights
         self.starts = starts.to(integer(len(panel.y)))
         self.series = (torch.searchsorted(panel.offsets, starts, right=True) - 1).to(self.starts.dtype)
-        self.begins = panel.first - panel.offsets[:-1]
+        self.begins = panel.begins
         self.shift = strided(panel.shift, window.length) if len(panel.shift) else None
         views = {name: strided(getattr(panel, name), window.length) for name in WHOLE}
         views |= {name: strided(getattr(panel, name), window.context) for name in SEEN}
@@ -123,7 +123,7 @@ class Windows:
     def off_anchor(self, number: int, remedy: str) -> Refusal:
         """Why a window is refused that does not begin at the anchor."""
         panel, series, gap = self.panel, self.series[number], self.window.gap
-        first = panel.first[series] + self.cutoffs[number] + gap + 1 - panel.offsets[series]
+        first = self.begins[series] + self.cutoffs[number] + gap + 1
         stamp = panel.layout.clock.stamps(first[None].numpy())[0]
         return Refusal(
             f"{panel.source}: with a gap of {gap} the forecast of series '{panel.names[series]}' would begin at "
@@ -181,7 +181,7 @@ class Windows:
             return
         i, step, column = lacks[0].tolist()
         series = int(self.series[i])
-        number = panel.first[series] + self.starts[i] + self.window.context + step - panel.offsets[series]
+        number = self.begins[series] + self.starts[i] + self.window.context + step
         stamp = panel.layout.clock.stamps(number[None].numpy())[0]
         raise Refusal(
             f"{panel.source}: '{panel.future_names[column]}' is not known at {stamp} (series "
@@ -230,8 +230,7 @@ class Windows:
     def renew(self, start: Tensor, series: Tensor, taken: dict[str, Tensor]) -> None:
         """Puts the vintages that were newest at the issue in the place of known covariates."""
         panel, window = self.panel, self.window
-        first = start + window.context + window.gap  # target steps
-        issue = panel.first[series] + first - panel.offsets[series] - self.lead
+        issue = self.begins[series] + start + window.context + window.gap - self.lead
         rows = start[:, None] + torch.arange(window.length, device=start.device)
         values, observed = newest(panel, self.vintages, rows, issue)
         taken["future"][..., : values.shape[-1]] = values
