@@ -63,7 +63,8 @@ def returned(job: Job) -> JobReturn:
 def run(commands: Sequence[tuple[Path, list[str]]], jobs: int, timeout: float | None) -> dict[Path, Job]:
     """Runs commands, each with a job's folder, so many at once; returns how the jobs ended.
 
-    What they print goes into their folders. If this process is told to stop, so are they; if it dies, they die.
+    What they print goes into their folders. If this process is told to stop, so are they, and by force if it is told
+    again; if it dies, they die.
     """
     waiting, running, ended = list(commands), dict[Path, Child](), dict[Path, Job]()
     environment = shares(jobs)
@@ -80,6 +81,9 @@ def run(commands: Sequence[tuple[Path, list[str]]], jobs: int, timeout: float | 
     finally:
         for child in running.values():
             child.signal(signal.SIGTERM)
+        with suppress(KeyboardInterrupt):
+            for child in running.values():
+                child.wait()
         for child in running.values():
             child.stop()
             child.account("interrupted")
@@ -121,10 +125,13 @@ class Child:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
-    def stop(self) -> None:
-        """Waits for a process that was told to stop; after a while, and for what it has left behind, by force."""
+    def wait(self) -> None:
+        """Lets a process that was told to stop save what it has."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(GRACE)
+
+    def stop(self) -> None:
+        """Stops the process, and what it has left behind, by force."""
         self.signal(signal.SIGKILL)
         self.process.wait()
         if self.process.stdin is not None:
@@ -135,6 +142,7 @@ class Child:
         late = self.process.poll() is None
         if late:
             self.signal(signal.SIGTERM)
+            self.wait()
         self.stop()
         job = self.account(f"stopped after {timeout:g} s (sweep.timeout)" if late else None)
         log.info("job %s: %s, %.1f s%s", job.name, job.state, self.seconds, f": {job.reason}" if job.reason else "")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from forecast.sweep.job import FOLDER, OUTPUT, begun, jobs, own, read
-from forecast.sweep.launcher import run, shares
+from forecast.sweep.launcher import GRACE, run, shares
 
 PREFIX = """
 import os, signal, subprocess, sys, time
@@ -123,6 +123,22 @@ def test_jobs_end_with_their_sweep(number):
     seen = ("running", "") if number == signal.SIGKILL else ("failed", "interrupted")
     assert states == [seen, seen, ("running", "")]
     assert not (commands[2][0] / "pid").exists()
+
+
+def test_a_second_interruption_does_not_wait_for_jobs_that_take_their_time():
+    code = """
+signal.signal(15, lambda *_: Path(os.environ["FORECAST_JOB"], "told").touch())
+Path(os.environ["FORECAST_JOB"], "ready").touch()
+while True:
+    time.sleep(60)"""
+    commands = made(Path("sweep"), [code] * 2)
+    script, folders = commands[0][1][-1], [folder for folder, _ in commands]
+    sweep = subprocess.Popen([sys.executable, "-c", PARENT, script, *map(str, folders)], stderr=subprocess.DEVNULL)
+    for mark in ("ready", "told"):
+        assert waited(lambda mark=mark: all((folder / mark).is_file() for folder in folders)), mark
+        sweep.send_signal(signal.SIGINT)
+    assert sweep.wait(GRACE / 2) != 0
+    assert [(job.state, job.code, job.reason) for job in jobs(Path("sweep"))] == [("failed", -9, "interrupted")] * 2
 
 
 def test_a_job_that_is_told_to_stop_may_save_what_it_has():
