@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Self
 
 import pandas as pd
-from narwhals.stable.v2 import Implementation
 
 from forecast import artifact
 from forecast.data.frame import as_pandas, kind_of, same_kind
@@ -43,7 +42,7 @@ class Ensemble:
         self.members = [x if isinstance(x, Forecaster) else Forecaster.load(x) for x in members]
         self.how = how
         self.weights: list[float] | None = None
-        self.kind = Implementation.PANDAS
+        self.kind = self.members[0].kind
 
     def fit(self, frame: Frame | None = None) -> Self:
         """Fits every member on a DataFrame or CSV file (default: each its `data.path`), then learns weights if any."""
@@ -66,14 +65,14 @@ class Ensemble:
     @same_kind
     def predict(self, frame: Frame | None = None, *, levels: Sequence[float] | None = None) -> pd.DataFrame:
         """Forecasts what follows the last observed row of each series; the forecast table, as of a Forecaster."""
-        return self.combined([x.predict(frame, levels=levels) for x in self.members])
+        return self.combined([as_pandas(x.predict(frame, levels=levels)) for x in self.members])
 
     @same_kind
     def backtest(
         self, frame: Frame | None = None, *, stride: int | None = None, levels: Sequence[float] | None = None
     ) -> pd.DataFrame:
         """Forecasts from rolling origins over the test part; the forecast table with y, as of a Forecaster."""
-        return self.combined([x.backtest(frame, stride=stride, levels=levels) for x in self.members])
+        return self.combined([as_pandas(x.backtest(frame, stride=stride, levels=levels)) for x in self.members])
 
     def judge(
         self,
@@ -90,7 +89,7 @@ class Ensemble:
         for i, member in enumerate(self.members, 1):
             kept = None if folder is None else Path(folder) / str(i)
             judgement = member.judge(frame, stride=stride, baselines=baselines, refit=refit, folder=kept)
-            judged.append(judgement.forecasts)
+            judged.append({name: as_pandas(table) for name, table in judgement.forecasts.items()})
         own = [next(iter(forecasts.values())) for forecasts in judged]
         beside = {name: table for name, table in judged[0].items() if name in (*BASELINES, *TRAINED)}
         forecasts = shared({self.name: self.combined(own), **self.named(own), **beside})

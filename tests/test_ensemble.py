@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars
 import pytest
 from conftest import QUICK
 
@@ -48,6 +49,16 @@ def test_an_ensemble_is_the_combination_of_its_members(fitted, how):
     future = made.predict()
     assert future["y"].isna().all() and len(future) == 2 * HORIZON
     assert (np.diff(future[[f"q0.{i}" for i in range(1, 10)]].to_numpy(), axis=1) >= 0).all()
+
+
+def test_members_that_were_fitted_on_frames_of_polars_are_combined_as_such(fitted):
+    given = polars.from_pandas(frame())
+    made = Ensemble([forecaster(seed=1).fit(given), forecaster(seed=2).fit(given)])
+    expected = Ensemble(fitted.members[:2])
+    tables = [(x.predict(), x.backtest(stride=5), x.judge(stride=5).scores) for x in (made, expected)]
+    for found, table in zip(*tables, strict=True):
+        assert isinstance(found, polars.DataFrame)
+        pd.testing.assert_frame_equal(found.to_pandas(), table, check_dtype=False)
 
 
 def test_members_of_other_contexts_meet_on_the_rows_that_all_have():
