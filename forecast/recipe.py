@@ -209,7 +209,7 @@ def tabled(
         y, point = batch.target, forecast(batch)
         if model is not None and classes:
             y, point = (classed(model, batch, x) for x in (y, point))
-        spread = one_hot(point.long(), len(classes)) if classes else point[..., None][..., :0]
+        spread = one_hot(point.long(), len(classes)).double() if classes else point[..., None][..., :0]
         y = torch.where(batch.target_observed, y, torch.nan)
         parts.append((batch.cutoff, y, point, spread, windows.counts(batch.clock)))
     cutoff, y, point, spread, counts = (torch.cat(x).cpu().numpy() for x in zip(*parts, strict=True))

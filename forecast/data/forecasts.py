@@ -31,22 +31,21 @@ def tabulate(
     order = np.lexsort((cutoff[window], channel, series[window]))
     window, labels = window[order].repeat(horizon), (series[window] * channels + channel)[order].repeat(horizon)
 
-    def rows(values: np.ndarray) -> np.ndarray:
+    def rows(values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """[window horizon c] -> [row] in the table's order."""
-        return np.moveaxis(values, 2, 1).reshape(-1, horizon)[order].ravel()
+        place = None if out is None else out.reshape(-1, horizon)
+        return np.moveaxis(values, 2, 1).reshape(-1, horizon).take(order, 0, place, mode="clip").ravel()
 
     ahead = np.arange(gap + 1, gap + 1 + horizon)
     steps, place = shared(rows(np.broadcast_to((issued[:, None] + ahead)[..., None], point.shape)))
-    columns = {
-        "unique_id": pd.array(panel.labels, dtype="str").take(labels),
-        "ds": clock.stamps(steps)[place],
-        "cutoff": clock.stamps(issued).take(window),
-        "y": rows(y),
-        "point": rows(point),
-    }
     heads = [f"p_{name}" if isinstance(name, str) else f"q{name:g}" for name in names]
-    columns |= {head: rows(spread[..., i]) for i, head in enumerate(heads)}
-    table = pd.DataFrame(columns, copy=False)  # of arrays that nobody else has
+    numbers = np.empty((2 + len(heads), len(labels)))
+    for out, values in zip(numbers, (y, point, *np.moveaxis(spread, -1, 0)), strict=True):
+        rows(values, out)
+    table = pd.DataFrame(numbers.T, columns=["y", "point", *heads], copy=False)
+    table.insert(0, "unique_id", pd.Index(panel.labels, dtype="str").take(labels))
+    table.insert(1, "ds", clock.stamps(steps)[place])
+    table.insert(2, "cutoff", clock.stamps(issued).take(window))
     if counts is None or counts.all():
         return table
     return table[rows(np.broadcast_to(counts[..., None], point.shape))].reset_index(drop=True)
