@@ -50,7 +50,7 @@ MODULES = {  # files of the package, and the tests that hold them
         ["evaluation.metrics", "evaluation.arithmetic"],
         [f"{EVALUATION}{x}.py" for x in ("metrics", "group", "classes")],
     ),
-    "artifact": (["artifact"], ["tests/test_artifact.py"]),
+    "artifact": (["artifact", "atomic"], ["tests/test_artifact.py"]),
 }
 SWAPS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,

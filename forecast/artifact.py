@@ -1,4 +1,4 @@
-"""What is written to disk, whole or not at all: files, and a saved forecaster (safetensors + JSON, no pickle).
+"""A saved forecaster on disk: safetensors and JSON, no pickle.
 
 What is read may come from anybody, and a sha256 only says that it is what was saved: a document is data, never code,
 and is held against sizes before anything is made of them.
@@ -10,7 +10,6 @@ import math
 import os
 import platform
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
@@ -21,37 +20,12 @@ import torch
 from torch import Tensor
 
 from forecast.allocator import tuned
-from forecast.error import CannotWrite, Refusal
+from forecast.atomic import write
+from forecast.error import Refusal
 from forecast.upgrade import FORMAT, upgraded
 
 WEIGHTS, DOCUMENT = "model.safetensors", "forecaster.json"
 LARGEST = 1 << 28  # bytes of a document
-
-
-def write(path: Path, content: bytes | str) -> None:
-    """Replaces a file in one step: what was there stays intact until the new one is safe on disk."""
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~umask())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except BaseException as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        raise CannotWrite(f"{path} could not be written: {error.strerror or error}", "cannot-write") from error
 
 
 def plain(document: Any) -> str:
@@ -75,12 +49,6 @@ def plain(document: Any) -> str:
         )
 
     return lines(finite(document)) + "\n"
-
-
-def umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def save(folder: Path, weights: dict[str, Tensor], document: dict[str, Any]) -> None:

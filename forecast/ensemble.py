@@ -9,7 +9,7 @@ from typing import Self
 
 import pandas as pd
 
-from forecast import artifact
+from forecast import artifact, atomic
 from forecast.data.frame import as_pandas, kind_of, same_kind
 from forecast.error import Refusal
 from forecast.evaluation.baseline import BASELINES, TRAINED
@@ -122,7 +122,7 @@ class Ensemble:
             member.save(folder / str(i))
             hashes[str(i)] = digest(folder / str(i))
         document = {"how": self.how, "weights": self.weights, "members": hashes}
-        artifact.write(
+        atomic.write(
             folder / DOCUMENT, artifact.plain({"format": FORMAT, "sha256": artifact.hashed(document), **document})
         )
 

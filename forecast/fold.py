@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from forecast import artifact
+from forecast import artifact, atomic
 from forecast.contract import Window
 from forecast.data.column import EXACT
 from forecast.data.grid import Borders, Grid
@@ -127,7 +127,7 @@ def begun(plan: Plan, windows: Windows) -> None:
             f"{plan.folder} holds the folds of another backtest (other data, settings or refit): name another folder",
             "other-backtest",
         )
-    artifact.write(path, artifact.plain(known))
+    atomic.write(path, artifact.plain(known))
 
 
 def freshly(plan: Plan, windows: Windows, numbers: Tensor, todo: list[tuple[int, int]]) -> Iterator[None]:
@@ -156,11 +156,11 @@ def one(
     train, val, last = plan.borders
     borders, settings = (cutoff + 1 - (val - train), cutoff + 1, last), plan.settings_of_fold(weights is not None)
     panel, statistics = prepared(settings, plan.grid, borders)
-    fitted = learn(settings, panel, statistics, borders, plan.grid.source, weights=weights)
+    fitted = learn(settings, panel, statistics, borders, plan.grid.digest, weights=weights)
     table = fitted.issued(Windows(panel, window, starts), plan.levels)
     if plan.refit.warm:
-        artifact.write(plan.file(number, "safetensors"), save(fitted.model.state_dict()))
-    artifact.write(plan.file(number), table.to_csv(index=False))
+        atomic.write(plan.file(number, "safetensors"), save(fitted.model.state_dict()))
+    atomic.write(plan.file(number), table.to_csv(index=False))
 
 
 def read(plan: Plan, number: int) -> pd.DataFrame:

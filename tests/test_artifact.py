@@ -19,7 +19,8 @@ from safetensors import safe_open
 from safetensors.torch import save as safetensors
 
 from forecast import artifact
-from forecast.artifact import DOCUMENT, FORMAT, WEIGHTS, git_state, plain, save, write
+from forecast.artifact import DOCUMENT, FORMAT, WEIGHTS, git_state, plain, save
+from forecast.atomic import write
 from forecast.error import CannotWrite, Refusal
 
 TENSORS = {
@@ -52,10 +53,9 @@ def load(folder: Path, wanted=TENSORS):
 
 
 BARE = """
-import os, resource, sys, types
+import os, resource, sys
 from pathlib import Path
-sys.modules["torch"] = types.SimpleNamespace(Tensor=object)  # two seconds that writing does not need
-from forecast.artifact import write
+from forecast.atomic import write
 """
 
 

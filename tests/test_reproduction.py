@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import QUICK
 
-from forecast import Ensemble, Forecaster, artifact, reproduction
+from forecast import Ensemble, Forecaster, artifact, atomic, reproduction
 from forecast.artifact import DOCUMENT, WEIGHTS
 from forecast.data.synthetic import panel
 
@@ -66,7 +66,7 @@ def test_an_ensemble_of_seeds_is_reproduced(forecast, trained):
     assert code == 0, error
     assert out.count("to the last bit") == 2 and "weights of members equal" in out
     document = json.loads(Path("two/ensemble.json").read_text())
-    artifact.write(Path("two/ensemble.json"), json.dumps(signed({**document, "weights": [0.5, 0.5]})))
+    atomic.write(Path("two/ensemble.json"), json.dumps(signed({**document, "weights": [0.5, 0.5]})))
     code, out, error = forecast("reproduce", "two", "folder=other")
     assert code == 5 and "these differ: weights of members" in error
 

@@ -13,7 +13,7 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
     With `refit.every` it writes the folds as they are done, and goes on with them in a folder that has some. Returns
     the MAE.
     """
-    from forecast import artifact
+    from forecast import atomic
     from forecast.board import figure, sheet
     from forecast.board.summary import summary
     from forecast.ensemble import opened
@@ -32,10 +32,10 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
         options = {"stride": config["stride"], "baselines": config["baselines"]}
         judged = forecaster.judge(path, **options, refit=refit, folder=out / FOLDS)
         name, table = next(iter(judged.forecasts.items()))
-        artifact.write(out / "forecast.csv", table.to_csv(index=False))
-        artifact.write(out / "scores.csv", judged.scores.to_csv(index=False))
+        atomic.write(out / "forecast.csv", table.to_csv(index=False))
+        atomic.write(out / "scores.csv", judged.scores.to_csv(index=False))
         for file, drawn in sheet.sheets(judged.forecasts, f"{name}: backtest").items():
-            artifact.write(out / f"{file}.png", figure.png(drawn))
+            atomic.write(out / f"{file}.png", figure.png(drawn))
     print(f"{summary(judged.scores)}\n{len(table)} rows in {out / 'forecast.csv'}")
     if config["folder"] is None:
         print(f"run: {home.parent}")

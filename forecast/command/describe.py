@@ -6,7 +6,7 @@ from typing import Any
 
 def main(config: dict[str, Any], folder: Path | None) -> None:
     """Writes card.json and card.png and prints the card; the file is read as training reads it."""
-    from forecast import artifact
+    from forecast import artifact, atomic
     from forecast.board import card as drawn
     from forecast.board import figure
     from forecast.data import card, reader, table
@@ -25,7 +25,7 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     grid = grids.grid(checked, 0)
     found = card.card(data, len(frame), checked, grid, grid.borders(data["split"], data["split_each"]))
     with claimed(Path(config["folder"] or Path("outputs") / name / "describe" / stamp()), folder) as out:
-        artifact.write(out / "card.json", artifact.plain(found))
+        atomic.write(out / "card.json", artifact.plain(found))
         picture = drawn.picture(found, card.shown(grid, figure.SERIES), name)
-        artifact.write(out / "card.png", figure.png(picture))
+        atomic.write(out / "card.png", figure.png(picture))
     print(f"{drawn.text(found)}\n\n{out / 'card.png'}\ncard: {out}")

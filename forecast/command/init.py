@@ -22,7 +22,7 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
 
     Raises Refusal, and writes nothing, if there is such a data set already, or if the file can't be trained on.
     """
-    from forecast import artifact
+    from forecast import atomic
     from forecast.board.summary import summary
     from forecast.config import CONF, composed
     from forecast.data import grid as grids
@@ -70,7 +70,7 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     comments = {**usual_comments(CONF / "data" / "csv.yaml"), **remarks(data, found, rest)}
     text = "\n".join(lines(data, composed("train", ["data=csv"])["data"], comments))
     head = f"# {Path(given).name}, {len(frame):,} rows; drafted by forecast init, to be looked through.\n# {command}\n"
-    artifact.write(draft, f"{head}defaults: [csv]\n{text}\n")
+    atomic.write(draft, f"{head}defaults: [csv]\n{text}\n")
     print(f"{draft.read_text()}\n{summary(scores)}\n\nwritten: {draft}\nnext: {command}")
 
 

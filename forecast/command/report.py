@@ -9,7 +9,7 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
 
     Raises Refusal if there is no run at all, or an extra table can't be read.
     """
-    from forecast import artifact
+    from forecast import atomic
     from forecast.board import leaderboard, report, runs
     from forecast.data.lines import find
     from forecast.error import Refusal, nearest
@@ -29,8 +29,8 @@ def main(config: dict[str, Any], folder: Path | None) -> None:
     left_out |= {name: f"not comparable with any run: {reason}" for name, reason in reasons.items()}
     out = Path(config["folder"] or root)
     page = report.page(groups, left_out, f"Forecast report: {root.resolve().name}")
-    artifact.write(out / "leaderboard.csv", leaderboard.table(groups).to_csv(index=False))
-    artifact.write(out / "report.html", page)
+    atomic.write(out / "leaderboard.csv", leaderboard.table(groups).to_csv(index=False))
+    atomic.write(out / "report.html", page)
     for group in groups:
         best = group.runs[0]
         print(f"{group.data}: best of {len(group.runs)} is {best.model} ({best.name})")

@@ -12,6 +12,7 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
 
     Writes scores.csv, significance.csv and significance.png if a `folder` is named.
     """
+    from forecast import atomic
     from forecast.board import significance as board
     from forecast.board.figure import png
     from forecast.board.summary import summary
@@ -27,13 +28,11 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
     if tests is not None:
         print(f"\n{board.text(*tests, config['level'])}")
     if config["folder"] is not None:
-        from forecast import artifact  # brings torch, which printing does without
-
         with claimed(Path(config["folder"]), folder) as out:
-            artifact.write(out / "scores.csv", scores.to_csv(index=False))
+            atomic.write(out / "scores.csv", scores.to_csv(index=False))
             if tests is not None:
-                artifact.write(out / "significance.csv", tests[0].to_csv(index=False))
-                artifact.write(out / "significance.png", png(board.heat(*tests, config["level"])))
+                atomic.write(out / "significance.csv", tests[0].to_csv(index=False))
+                atomic.write(out / "significance.png", png(board.heat(*tests, config["level"])))
         print(f"\n{', '.join(sorted(x.name for x in out.iterdir()))} in {out}")
     return float(scores["value"].iloc[0])
 

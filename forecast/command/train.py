@@ -19,12 +19,12 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
-    from forecast import artifact, build, device
+    from forecast import artifact, atomic, build, device
     from forecast.continuation import CONFIG, MANIFEST, continued, finished, resumable, told
     from forecast.forecaster import Forecaster
-    from forecast.interruption import interruptible
     from forecast.model.base import memory
     from forecast.recipe import attention
+    from forecast.signals import interruptible
     from forecast.sweep.folder import claimed, logged, stamp
 
     started = perf_counter()
@@ -45,7 +45,7 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
             print(f"this run is finished: nothing is left to do\nrun: {run}")
             return score
         text = f"{told(typed)}\n{OmegaConf.to_yaml(OmegaConf.create(config))}"
-        artifact.write(run / CONFIG, text)
+        atomic.write(run / CONFIG, text)
         forecaster = Forecaster.of(config).fit(folder=run, resume=home is not None)
         from forecast.board import figure, sheet, tensorboard  # after training, which should begin soon
         from forecast.board.summary import summary
@@ -55,11 +55,11 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
         ranked = "val/loss" if forecaster.fitted.model.head.classes else "val/mae"  # classes have no distance
         own = judged.scores[judged.scores["model"] == name].set_index("metric")["value"].to_dict()
         replace(forecaster.fitted, record={**record, "scores": own}).save(run / "forecaster")
-        artifact.write(run / "forecast.csv", judged.forecasts[name].to_csv(index=False))
-        artifact.write(run / "scores.csv", judged.scores.to_csv(index=False))
+        atomic.write(run / "forecast.csv", judged.forecasts[name].to_csv(index=False))
+        atomic.write(run / "scores.csv", judged.scores.to_csv(index=False))
         title = f"{data}: {name}, test part"
         for file, drawn in sheet.sheets(judged.forecasts, title).items():
-            artifact.write(run / f"{file}.png", figure.png(drawn))
+            atomic.write(run / f"{file}.png", figure.png(drawn))
         final = {f"test/{metric}": value for metric, value in own.items()}
         final |= {f"score/{key}": record[key] for key in ("val/loss", "val/mae", "val/mse")}
         if config["logger"]["name"] == "tensorboard":
@@ -80,6 +80,6 @@ def main(config: dict[str, Any], folder: Path | None) -> float:
             },
             **record["made"],
         }
-        artifact.write(run / MANIFEST, artifact.plain(manifest))
+        atomic.write(run / MANIFEST, artifact.plain(manifest))
     print(f"\n{summary(judged.scores)}\n\ntensorboard --logdir outputs\nrun: {run}")
     return record[ranked]

@@ -1,8 +1,6 @@
 """A panel in files: tensors that the operating system pages in as windows are gathered, instead of lying in memory."""
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from forecast.atomic import write
 from forecast.data.panel import Panel
 from forecast.error import CannotWrite, Refusal
 
@@ -31,37 +30,17 @@ def mapped(tensor: Tensor, name: str, folder: Path) -> Tensor:
     tensor = tensor.detach().cpu().contiguous()
     digest = sha256(blocks(tensor))
     path = folder / f"{name}-{digest[:32]}.bin"
+    if not path.exists():
+        write(path, blocks(tensor))
     try:
-        if not path.exists():
-            write(path, tensor)
         with path.open("rb") as file:
             found = sha256(iter(lambda: file.read(BLOCK), b""))
     except OSError as error:
-        raise CannotWrite(f"{path} could not be written: {error.strerror or error}", "cannot-write") from error
+        raise CannotWrite(f"{path} can't be read again: {error.strerror or error}", "cannot-write") from error
     if found != digest:
         raise Refusal(f"{path} is not what was stored (its sha256 differs): delete it and run again", "stale")
     flat = torch.from_file(str(path), shared=False, size=tensor.numel(), dtype=tensor.dtype)
     return flat.view(tensor.shape)
-
-
-def write(path: Path, tensor: Tensor) -> None:
-    """Writes a tensor's bytes: the file is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            for block in blocks(tensor):
-                file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
-    entry = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(entry)
-    finally:
-        os.close(entry)
 
 
 def blocks(tensor: Tensor) -> Iterator[memoryview]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from forecast import artifact
+from forecast import artifact, atomic
 from forecast.contract import Window
 from forecast.data.known import unknown
 from forecast.error import Refusal
@@ -35,8 +35,8 @@ def export(fitted: Fitted, folder: Path) -> float:
     content, off = faithful(fitted.model)
     plain = json.loads(artifact.plain(document(fitted)))
     hashes = {GRAPH: hashlib.sha256(content).hexdigest(), DOCUMENT: artifact.hashed(plain)}
-    artifact.write(folder / GRAPH, content)
-    artifact.write(folder / DOCUMENT, artifact.plain({"format": FORMAT, "sha256": hashes, **plain}))
+    atomic.write(folder / GRAPH, content)
+    atomic.write(folder / DOCUMENT, artifact.plain({"format": FORMAT, "sha256": hashes, **plain}))
     return off
 
 

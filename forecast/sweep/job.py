@@ -12,6 +12,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any, Self
 
+from forecast import atomic
 from forecast.error import CannotWrite, ForecastError, Interrupted, Pruned
 
 RECORD, OUTPUT = "job.json", "output.log"
@@ -45,12 +46,7 @@ class Job:
     def write(self) -> Self:
         """Replaces the record in one step; raises CannotWrite."""
         content = {key: value for key, value in asdict(self).items() if key != "folder"}
-        temporary = self.folder / f".{RECORD}.{os.getpid()}"
-        try:
-            temporary.write_text(json.dumps(content, indent=1) + "\n")
-            temporary.replace(self.folder / RECORD)
-        except OSError as error:
-            raise CannotWrite(f"{temporary} could not be written: {error.strerror or error}", "cannot-write") from error
+        atomic.write(self.folder / RECORD, json.dumps(content, indent=1) + "\n")
         return self
 
     def ended(self, state: str, code: int, reason: str, cut: bool = False) -> Self:

@@ -15,6 +15,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from forecast import atomic
 from forecast.error import ForecastError, Refusal
 from forecast.sweep.job import OVER, Job, begun, code_of, jobs, read
 from forecast.sweep.launcher import PLUGINS
@@ -65,8 +66,7 @@ class Grid(Sweeper):
 def opened(config: DictConfig) -> Path:
     """The sweep's folder, with its settings in sweep.yaml."""
     folder = Path(config.hydra.sweep.dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(config.sweep, folder / SETTINGS)
+    atomic.write(folder / SETTINGS, OmegaConf.to_yaml(config.sweep))
     return folder
 
 

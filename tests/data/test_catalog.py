@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from forecast import config
-from forecast.artifact import umask
+from forecast.atomic import umask
 from forecast.data import catalog
 from forecast.data.catalog import SETS, chosen, fetch, there
 from forecast.data.lines import find

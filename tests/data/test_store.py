@@ -76,7 +76,7 @@ def test_a_write_that_fails_leaves_nothing_behind(panel, tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("forecast.data.store.os.fsync", full)
+    monkeypatch.setattr("forecast.atomic.os.fsync", full)
     with pytest.raises(CannotWrite, match="No space left"):
         stored(panel, tmp_path)
     assert not list(tmp_path.iterdir())
