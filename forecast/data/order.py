@@ -12,8 +12,8 @@ from forecast.contract import integer, mix
 class Order:
     """Batches of window numbers for one rank: a plain iterable whose order is a pure function of (seed, epoch).
 
-    Yields (numbers, weight). An optimizer's step sees `batch` windows a rank and each of `accumulate` batches; they are
-    cut into as many slices of equal length. A short slice is filled up with window 0 at weight 0, and the weights of
+    Yields (numbers, weight). An optimizer's step sees `accumulate` times `batch` windows, however many ranks there are;
+    they are cut into slices of equal length. A short slice is filled up with window 0 at weight 0, and the weights of
     the others make the mean over ranks and accumulated batches that of the step. `position` gives epoch and first
     batch (0, or where a checkpoint stopped); without `seed` the order is as it lies. With `draw` an epoch has so many
     windows at most, and the next ones go on with those that none has had; when not enough are left, the draw begins
@@ -37,7 +37,7 @@ class Order:
         self.rank, self.world, self.accumulate, self.position = rank, world, accumulate, position
 
     def __len__(self) -> int:
-        return -(-self.drawn // (self.batch * self.world * self.accumulate)) * self.accumulate
+        return -(-self.drawn // (self.batch * self.accumulate)) * self.accumulate
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         epoch, first = self.position()
@@ -49,12 +49,13 @@ class Order:
             order = torch.randperm(self.windows, generator=generator, dtype=integer(self.windows))
             order = order[place * self.drawn :][: self.drawn]
         slices = self.world * self.accumulate
-        groups, even = order.split(self.batch * slices), torch.ones(self.batch)
+        most = -(-self.batch // self.world)
+        groups, even = order.split(self.batch * self.accumulate), torch.ones(most)
         for step, turn in islice(product(range(len(groups)), range(self.accumulate)), first, None):
             group = groups[step]
             each = -(-len(group) // slices)
             mine = group[turn * self.world + self.rank :: slices]
-            weight = even if len(group) == slices * self.batch else torch.full((each,), slices * each / len(group))
+            weight = even if len(group) == slices * most else torch.full((each,), slices * each / len(group))
             if len(mine) < each:
                 mine, weight[-1] = torch.cat((mine, mine.new_zeros(1))), 0.0
             yield mine, weight

@@ -171,14 +171,14 @@ def test_a_trainer_gets_every_window_once_an_epoch_in_another_order_each_time():
 
 
 def drawn(draw: int | None, epochs: int, seed: int = 3, world: int = 1) -> list[list[int]]:
-    """The numbers that each epoch takes of 20 windows, batches of 2 on each rank, side by side."""
+    """The numbers that each epoch takes of 20 windows in batches of 2, of all ranks side by side."""
     found = []
     for epoch in range(epochs):
         ranks = [
             Order(20, 2, draw=draw, seed=seed, rank=rank, world=world, position=lambda epoch=epoch: (epoch, 0))
             for rank in range(world)
         ]
-        assert {len(rank) for rank in ranks} == {-(-min(draw or 20, 20) // (2 * world))} == {len(list(ranks[0]))}
+        assert {len(rank) for rank in ranks} == {-(-min(draw or 20, 20) // 2)} == {len(list(ranks[0]))}
         steps = list(zip(*ranks, strict=True))
         found.append([n for step in steps for n in torch.stack([x for x, _ in step], 1).flatten().tolist()])
         padded = [w for step in steps for w in torch.stack([x for _, x in step], 1).flatten().tolist()]
@@ -279,7 +279,9 @@ def test_the_panel_moves_to_the_training_device_once_and_batches_are_gathered_th
     for numbers in (torch.arange(7), torch.arange(7, 10)):
         batches.append(data.on_after_batch_transfer((numbers.to(place), torch.ones(len(numbers), device=place)), 0))
         if len(batches) == 1:
-            moved = dict(data.windows)
+            moved = dict(data.near)
     assert all(x.device.type == "meta" for batch in batches for x in batch)
-    assert data.windows.keys() == moved.keys() and all(data.windows[part] is moved[part] for part in moved)
-    assert all(x.panel.y.device.type == "meta" for x in moved.values())
+    assert data.near.keys() == moved.keys() and all(data.near[part] is moved[part] for part in moved)
+    assert all(x.panel is moved["train"].panel and x.panel.y.device.type == "meta" for x in moved.values())
+    data.teardown("fit")
+    assert all(x.panel.y.device.type == "cpu" for x in (*data.near.values(), *data.windows.values()))

@@ -171,7 +171,7 @@ def test_the_loss_is_the_formula_however_a_batch_is_cut_over_ranks(head, world, 
     """sum(mask x loss) / (windows of the global batch x horizon x channels), and so is its gradient."""
     facts = {"channels": 2, "future": 1}
     net, whole = made(facts, head=head, normalizer=("standard",)), windows(facts, b=count)
-    steps = step_by_ranks(net, whole, 12 // world, world)
+    steps = step_by_ranks(net, whole, 12, world)
     assert len(steps) == -(-count // 12)
     for (loss, gradient), numbers in zip(steps, torch.arange(count).split(12), strict=True):
         batch = rows(whole, numbers)
