@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 
-from forecast import artifact
+from forecast import atomic
 from forecast.error import CannotWrite, Refusal
 
 log = logging.getLogger(__name__)
@@ -19,24 +19,24 @@ LAST, NEXT, BEFORE = "last.ckpt", "next.ckpt", "before.ckpt"  # what a run goes 
 
 
 class Files(CheckpointIO):
-    """How Lightning writes and reads the checkpoints of a run on the data with this sha256; no pickle runs code.
+    """How Lightning writes and reads the checkpoints of a run on data and by settings with these hashes.
 
-    The last.ckpt that is there already is kept as before.ckpt.
+    No pickle runs code. The last.ckpt that is there already is kept as before.ckpt.
     """
 
-    def __init__(self, data: str):
-        self.data = data
+    def __init__(self, data: str, settings: str = ""):
+        self.data, self.settings = data, settings
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Raises CannotWrite; what was there before is then as it was."""
         packed, path = io.BytesIO(), Path(path)
-        torch.save({**checkpoint, "data": self.data}, packed)
+        torch.save({**checkpoint, "data": self.data, "settings": self.settings}, packed)
         content = packed.getvalue()
         content += hashlib.sha256(content).digest()
         if path.name != LAST:
-            artifact.write(path, content)
+            atomic.write(path, content)
             return
-        artifact.write(path.with_name(NEXT), content)
+        atomic.write(path.with_name(NEXT), content)
         try:
             if path.exists():
                 path.replace(path.with_name(BEFORE))  # killed here, there are before.ckpt and next.ckpt
@@ -45,7 +45,7 @@ class Files(CheckpointIO):
             raise CannotWrite(f"{path} could not be written: {error.strerror or error}", "cannot-write") from error
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
-        """Raises Refusal for a file that is not what was saved, or was saved on other data."""
+        """Raises Refusal for a file that is not what was saved, or was saved on other data or by other settings."""
         path = Path(path)
         content = path.read_bytes()
         if hashlib.sha256(content[:-DIGEST]).digest() != content[-DIGEST:]:
@@ -57,7 +57,17 @@ class Files(CheckpointIO):
                 "bring them back, or begin another run",
                 "other-data",
             )
+        if found.get("settings", self.settings) != self.settings:  # those of before 0.1 have none
+            raise Refusal(
+                f"{path}: the settings are not those that the run began with: bring them back, or begin another run",
+                "other-settings",
+            )
         return moved(found, path.parent)
+
+    def forget(self, folder: Path) -> None:
+        """Takes away the checkpoints of another training in this folder, which this one is not to go on from."""
+        for path in (*folder.glob("best*.ckpt"), *(folder / name for name in (LAST, NEXT, BEFORE))):
+            path.unlink(missing_ok=True)
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
@@ -86,7 +96,7 @@ class Files(CheckpointIO):
         return None
 
     def damage(self, path: Path) -> list[Refusal]:
-        """What is said of a checkpoint that is damaged. Raises Refusal for one of other data."""
+        """What is said of a checkpoint that is damaged. Raises Refusal for one of other data or settings."""
         try:
             self.load_checkpoint(path)
         except Refusal as error:

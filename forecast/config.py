@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shlex
 import threading
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -113,6 +115,11 @@ def quoted(value: str) -> str:
     return "'" + re.sub(r"(\\*)('|\Z)", lambda x: x[1] * 2 + ("\\'" if x[2] else ""), value) + "'"
 
 
+def typed(key: str, path: Path) -> str:
+    """An override that names a path, as one types it into a shell."""
+    return shlex.quote(f"{key}={quoted(str(path)) if ',' in str(path) else path}")  # else Hydra would take several
+
+
 def complete(command: str, overrides: Sequence[str]) -> list[str]:
     """Overrides as Hydra takes them: awkward values quoted; `data.path=...` alone means any CSV, not the default."""
     launcher = any(x.startswith("hydra/launcher=") for x in overrides)  # most of what Ray may be told has no default
@@ -146,7 +153,12 @@ def explained(error: Exception, command: str) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         parts = sorted(path.stem for path in (CONF / group).glob("*.yaml")) if group else []
+        parts = parts or [x.removesuffix(".yaml") for x in ConfigStore.instance().list(group)]  # plugins of Hydra
         return f"{group}={name}: no such part{nearest(name, parts)} ({', '.join(parts)})"
+    if several := re.search(r"Ambiguous value for argument '(.+?=(.*))'", text):
+        return f"{several[1]}: add -m for a sweep over these values, or write a list: [{several[2]}]"
+    if "does not support sweep type" in text:
+        return f"{text}: intervals are for sweep=optuna"
     unknown = re.search(r"Could not (?:override|append to config) '([^']+)'|Key '([^']+)' is not in struct", text)
     if unknown is None:
         group = re.search(r"Could not override '([^']+)'", str(error))

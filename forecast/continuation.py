@@ -4,19 +4,20 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from forecast.board.tensorboard import flat
-from forecast.config import completed, quoted
+from forecast.config import completed, typed
 from forecast.error import CannotWrite, Interrupted, Refusal
+from forecast.learning import PLACES
 
 CONFIG, MANIFEST = "config.yaml", "manifest.json"  # what a run writes first and last
 COMMAND = "# forecast train"
 MOST = 5  # settings that a refusal names
-PLACES = ("run", "folder")  # keys that say where a run lies
 
 
 def continued(
@@ -43,7 +44,7 @@ def continued(
     if typed:
         sides = ({key: x for key, x in side.items() if key not in PLACES} for side in (own, config))
         old, new = (set(flat(side).items()) for side in sides)
-        if other := sorted({key.replace("/", ".") for key, _ in old ^ new}):
+        if other := sorted({key.replace("/", ".") for key, _ in old ^ new}, key=partial(later, typed)):
             more = f" and {len(other) - MOST} more" if len(other) > MOST else ""
             raise Refusal(
                 f"run={home} was begun with other settings ({', '.join(other[:MOST])}{more}): leave out all keys but "
@@ -51,6 +52,12 @@ def continued(
                 "config",
             )
     return own, was, home
+
+
+def later(typed: Sequence[str], key: str) -> tuple[bool, str]:
+    """By which settings are sorted, so that those that were typed come first."""
+    keys = [x.split("=", 1)[0] for x in typed]
+    return not any(key == x or key.startswith(f"{x}.") for x in keys), key
 
 
 def told(overrides: Sequence[str]) -> str:
@@ -83,6 +90,5 @@ def resumable(run: Path) -> Iterator[None]:
     try:
         yield
     except (CannotWrite, Interrupted) as error:
-        name = quoted(str(run)) if "," in str(run) else run  # else Hydra would take it for several
-        again = f"{error}; to go on: forecast train {shlex.quote(f'run={name}')}"
+        again = f"{error}; to go on: forecast train {typed('run', run)}"
         raise (Interrupted(again) if isinstance(error, Interrupted) else CannotWrite(again, error.code)) from error

@@ -158,9 +158,6 @@ class Scaling:
         y = z * scale + loc
         return y.expm1() if self.kind == "log1p" else y
 
-    def to(self, device: torch.device) -> "Scaling":
-        return Scaling(self.kind, self.loc.to(device), self.scale.to(device))
-
 
 @runtime_checkable
 class Layer(Protocol):

@@ -1,10 +1,6 @@
 """Interrupted training: a signal becomes a checkpoint within a step, from which a run goes on to the last bit."""
 
-import os
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from types import FrameType
@@ -15,36 +11,10 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
 from forecast.error import Interrupted
+from forecast.signals import handle
 
 AGAIN = {"ready": 1, "started": 1, "processed": 0, "completed": 0}  # progress within the first batch of validation
 NOTHING, SAVE, STOP = range(3)
-
-
-def signals() -> list[signal.Signals]:
-    """What ends a run: Ctrl-C, a polite kill, and what SLURM is told to send before the time is up."""
-    asked = [signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else []
-    return [signal.SIGINT, signal.SIGTERM, *asked]
-
-
-def handle(handler: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, Any]:
-    """Has signals handled, and returns how they were before; only the main thread can."""
-    main = threading.current_thread() is threading.main_thread()
-    return {each: signal.signal(each, handler) for each in (signals() if main else [])}
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Signals raise Interrupted meanwhile."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(f"interrupted by {signal.Signals(number).name}")
-
-    before = handle(interrupt)
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 class Interruption(Checkpoint):

@@ -33,10 +33,13 @@ from forecast.data.panel import Panel
 from forecast.data.scaler import Statistics
 from forecast.data.store import stored
 from forecast.error import CannotWrite, Refusal
+from forecast.evaluation.conformal import enough
 from forecast.fitted import Fitted
 from forecast.model.base import Model
 from forecast.recipe import AT_ONCE, calibrating, datamodule, divisors, origin_window, shape_of
+from forecast.signals import handled
 
+PLACES = ("run", "folder")  # keys that say where a run lies
 log = logging.getLogger(__name__)
 
 
@@ -74,6 +77,10 @@ def learn(
         SeriesDataModule.cut(panel, origin_window(settings, panel.layout.clock, statistics.season), borders, "test")
     calibrate = build.calibration(settings["calibrate"], build.part("head", settings["head"]))
     judging = None if calibrate is None else calibrating(settings, panel, borders, statistics.season)
+    if judging is not None:
+        observed = sum(int(batch.target_observed.sum()) for batch in judging.batches(AT_ONCE))
+        levels = build.part("head", settings["head"]).levels or settings["calibrate"]["levels"]
+        enough(observed, tuple(levels), settings["calibrate"]["symmetric"])
     count, given = device.processes(device.able(settings)), (digest, folder, weights, resume)
     if count:
         learnt, epochs, steps = ranks.spread(count, share, settings, panel, statistics, borders, *given)
@@ -128,10 +135,11 @@ def alike(
 
     def watched(model: Model, count: int) -> pd.DataFrame:
         fitted = Fitted(dict(settings), panel.layout, statistics, borders, model, {}, panel)
-        return fitted.forecast(module.windows["val"].recent(count))
+        return fitted.forecast(module.near["val"].recent(count))
 
     shape = shape_of(panel, statistics, settings)
-    return trained(settings, shape, statistics.scaling, module, Files(digest), folder, weights, watched, resume)
+    files = Files(digest, artifact.hashed({key: x for key, x in settings.items() if key not in PLACES}))
+    return trained(settings, shape, statistics.scaling, module, files, folder, weights, watched, resume)
 
 
 def trained(
@@ -159,6 +167,8 @@ def trained(
         drawn = None if watched is None else partial(watched, model)
         trainer = training.trainer(settings, kept, folder, drawn, since if resume else None)
         trainer.strategy.checkpoint_io = files
+        if not resume and trainer.is_global_zero:
+            files.forget(kept)
         if isinstance(trainer.strategy, DDPStrategy):
             atexit.register(device.leave)
         place = trainer.strategy.root_device
@@ -166,19 +176,26 @@ def trained(
             fit(trainer, model, module, newest)
         checkpoint, best = trainer.checkpoint_callback, {}
         assert isinstance(checkpoint, ModelCheckpoint)
+        if not checkpoint.best_model_path:
+            raise Refusal(
+                "training ended before any validation, which chooses the weights: give it more time or steps "
+                "(trainer.max_time, trainer.max_steps), or validate sooner",
+                "config",
+            )
         try:
             if trainer.is_global_zero:  # of several processes the first reads what it wrote
                 best = files.load_checkpoint(checkpoint.best_model_path)["state_dict"]
         except Refusal as error:  # a refused run would vanish, and this one has trained
             raise CannotWrite(f"what was written can't be read: {error}", "cannot-write") from error
         model.load_state_dict(trainer.strategy.broadcast(best))
+    model.trainer = None  # which holds the optimizer's state, and the panel where it was trained on
     return model, trainer
 
 
 def fit(trainer: lightning.Trainer, model: Model, module: SeriesDataModule, newest: Path | None) -> None:
     """Trains, from a checkpoint on if there is one; what Lightning makes of errors becomes one of ours."""
     try:
-        with warnings.catch_warnings():
+        with handled(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
             trainer.fit(model, datamodule=module, ckpt_path=newest, weights_only=True)
     except MisconfigurationException as error:

@@ -13,6 +13,7 @@ import torch
 from forecast.contract import Batch
 from forecast.data.panel import Panel
 from forecast.data.windows import Windows
+from forecast.error import Refusal
 from forecast.fitted import Fitted
 from forecast.recipe import window_of
 from forecast.serving.session import Session
@@ -94,13 +95,20 @@ class Live:
             place += known[0] == place
         if place == self.place or place - self.windows.window.context > SPARE:
             return None
+        places = [i for i, *_ in writes]
+        before = {name: array[places] for name, array in self.room.items()}
         for i, y, past, future in writes:
             if y is not None:
                 self.room["y"][i], self.room["observed"][i] = y, True
                 self.room["past"][i], self.room["past_observed"][i] = past, True
             self.room["future"][i, : len(future)] = future
             self.room["future_observed"][i, : len(future)] = True
-        table = self.forecast(place)
+        try:
+            table = self.forecast(place)
+        except Refusal:
+            for name, array in self.room.items():
+                array[places] = before[name]
+            raise
         self.place = place
         return table
 

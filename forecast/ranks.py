@@ -4,11 +4,10 @@ import logging
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import Pipe
+from multiprocessing import Pipe, active_children
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -17,6 +16,7 @@ from time import monotonic
 from typing import Any
 
 from forecast.error import ForecastError, Interrupted
+from forecast.signals import handled
 from forecast.terminal import hush
 
 GRACE = 3.0  # seconds in which the others may end by themselves when one has failed
@@ -49,12 +49,15 @@ def spread(count: int, work: Callable[..., Any], *given: Any) -> Any:
         ends = [Pipe(duplex=False) for _ in range(count)]
         level = logging.getLogger("forecast").getEffectiveLevel()
         words = [end for _, end in ends], find_free_network_port(), scratch, level, work, given
-        started = spawn(begin, words, nprocs=count, join=False)
-        assert started is not None
-        processes: Any = started.processes
-        for _, end in ends:
-            end.close()
-        with forwarded(processes) as told:
+        processes: list[Any] = []
+        with forwarded(processes) as told, ended(processes):
+            started = spawn(begin, words, nprocs=count, join=False)
+            assert started is not None
+            processes += started.processes
+            for _, end in ends:
+                end.close()
+            if told:  # while they were started
+                stopped(processes)
             answers, codes = followed(processes, [end for end, _ in ends])
         for answer in answers:
             if isinstance(answer, ForecastError | Interrupted):
@@ -133,6 +136,18 @@ def followed(processes: Sequence[BaseProcess], ends: Sequence[Connection]) -> tu
     return answers, codes
 
 
+@contextmanager
+def ended(processes: Sequence[BaseProcess]) -> Iterator[None]:
+    """No process outlives an error here, not even one that was just being started."""
+    before = set(active_children())
+    try:
+        yield
+    except BaseException:
+        for process in {*processes, *active_children()} - before:
+            process.kill()
+        raise
+
+
 def stopped(processes: Sequence[BaseProcess]) -> list[int]:
     """Ends all processes as one has failed; the codes of those that ended by themselves, of others 0."""
     waited(processes, GRACE)
@@ -157,9 +172,6 @@ def waited(processes: Sequence[BaseProcess], seconds: float) -> None:
 def forwarded(processes: Sequence[BaseProcess]) -> Iterator[list[int]]:
     """Meanwhile a signal to stop goes on to the processes, which end as they do on it; the list tells which came."""
     told: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield told
-        return
 
     def forward(number: int, frame: Any) -> None:
         told.append(number)
@@ -167,12 +179,8 @@ def forwarded(processes: Sequence[BaseProcess]) -> Iterator[list[int]]:
             if process.is_alive():
                 os.kill(process.pid or 0, number)
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled(forward):
         yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def culprit(answers: Sequence[Any], codes: Sequence[int], scratch: Path) -> ForecastError:

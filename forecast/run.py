@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from forecast import config, sweeping
 from forecast.allocator import tune_allocator
 from forecast.error import ForecastError, Interrupted, Refusal
+from forecast.signals import interruptible
 from forecast.sweep import plugins
 from forecast.sweep.job import own, told
 from forecast.terminal import hush
@@ -63,6 +64,7 @@ def run(command: str, rest: list[str]) -> int:
 
     try:
         with ExitStack() as stack:
+            stack.enter_context(interruptible())
             rest = arguments(command, rest)
             if sweeping.wanted(rest):
                 plugins.register()

@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from forecast import config
+from forecast import atomic, config
 from forecast.error import Refusal
-from forecast.sweep.best import experiment, path
+from forecast.sweep.best import command, experiment, path
 from forecast.sweep.folder import LOCK, claim, held, release, stamp
 from forecast.sweep.job import OVER, Job, jobs
 from forecast.sweep.ranking import importance, ranked, ranking, score_of, swept
@@ -73,22 +73,20 @@ def conclude(sweep: Path) -> None:
     known = jobs(sweep)
     if all(job.code == 2 and not job.trained for job in known):
         return refused(sweep, known)
-    from forecast import artifact  # after the jobs: torch
-
     objectives = tuple(yaml.safe_load((sweep / SETTINGS).read_text()).get("objectives", ["score"]))
     table, keys = ranked(sweep, objectives), swept(sweep)
-    artifact.write(sweep / "sweep.csv", table.to_csv(index=False))
+    atomic.write(sweep / "sweep.csv", table.to_csv(index=False))
     lines = ["", ranking(table, keys)]
     score, done = score_of(table), table[table["state"] == "done"]
     if len(done) and score != "score":
         best = next(job for job in known if job.name == done["job"].iloc[0])
         groups = {x.name for x in config.CONF.iterdir() if x.is_dir()}
         said = f"The best of {len(known)} jobs: {score} {done[score].iloc[0]:.6g}, job {best.name}."
-        artifact.write(path(sweep), experiment(best, groups, said))
+        atomic.write(path(sweep), experiment(best, groups, said))
         draw(sweep, table, keys, objectives)
-        lines.append(f"best: forecast train --config-dir {sweep} experiment=best")
+        lines.append(f"best: {command(sweep)}")
     if not table["state"].isin(OVER).all():
-        lines.append(f"again: the same command with sweep.folder={sweep} tries only what is not done")
+        lines.append(f"again: the same command with {config.typed('sweep.folder', sweep)} tries only what is not done")
     print("\n".join([*lines, f"sweep: {sweep}"]))
     return None
 
@@ -105,7 +103,6 @@ def refused(sweep: Path, known: list[Job]) -> None:
 
 def draw(sweep: Path, table: pd.DataFrame, keys: list[str], objectives: tuple[str, ...]) -> None:
     """history.png, importance.png where jobs differ, front.png of two objectives."""
-    from forecast import artifact
     from forecast.board import figure, trials  # after the jobs: matplotlib
 
     score, title = score_of(table), f"{sweep.name}: {len(table)} jobs"
@@ -116,4 +113,4 @@ def draw(sweep: Path, table: pd.DataFrame, keys: list[str], objectives: tuple[st
         first, other = [score if x == "score" else x for x in objectives[:2]]
         found["front"] = partial(trials.front, table=table, score=first, other=other)
     for name, each in found.items():
-        artifact.write(sweep / f"{name}.png", figure.png(figure.alone(each, title, SIZE)))
+        atomic.write(sweep / f"{name}.png", figure.png(figure.alone(each, title, SIZE)))

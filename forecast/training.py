@@ -21,7 +21,7 @@ from torch import nn
 from forecast.board.progress import progress
 from forecast.board.tensorboard import flat, logger
 from forecast.board.watch import Figures
-from forecast.error import Refusal
+from forecast.error import Refusal, nearest
 from forecast.interruption import Interruption
 from forecast.model.base import Emphasis, matrices
 from forecast.schedule import AVERAGES, ENDING, FROM_0, SCHEDULES, Averaging, Plateau
@@ -38,6 +38,7 @@ OPTIMIZERS = {
     "rmsprop": torch.optim.RMSprop,
 }
 NOTHING = nullcontext()
+MONITORED = ("val/loss", "val/mae", "val/mse", "train/loss")
 CENTRED = ("standard", "robust", "log1p", "asinh")  # scalers whose unit is a standard deviation from the middle
 
 
@@ -47,6 +48,7 @@ def check(config: Mapping[str, Any]) -> None:
     verify("trainer", "Trainer", settings, lightning.Trainer)
     whole(settings, "accumulate_grad_batches", 1, "trainer.")
     whole(settings, "check_val_every_n_epoch", 1, "trainer.")
+    chosen_by_validation(settings, config["callbacks"])
     if settings["precision"] not in PRECISIONS:
         raise Refusal(f"trainer.precision={settings['precision']}: expected one of {', '.join(PRECISIONS)}", "config")
     for key in ("compile", "tf32"):
@@ -72,6 +74,30 @@ def check(config: Mapping[str, Any]) -> None:
             f"use one of {', '.join(CENTRED)}",
             "config",
         )
+
+
+def chosen_by_validation(settings: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuses a training without steps or without validation, which chooses the weights."""
+    for key in ("max_epochs", "max_steps", "limit_train_batches", "limit_val_batches"):
+        if settings.get(key) == 0:
+            raise Refusal(f"trainer.{key}=0: a training needs steps, and validation to choose its weights", "config")
+    epochs, every = settings["max_epochs"] or -1, settings["check_val_every_n_epoch"]
+    if 0 < epochs < every:
+        raise Refusal(
+            f"trainer.check_val_every_n_epoch={every} is more than trainer.max_epochs={epochs}: nothing would be "
+            "validated",
+            "config",
+        )
+    if wanted["checkpoint"].get("save_top_k") == 0:
+        raise Refusal("callbacks.checkpoint.save_top_k=0: the best weights are what a training is for; use 1", "config")
+    for key in ("checkpoint", "early_stopping"):
+        name = (wanted[key] or {}).get("monitor")
+        if name is not None and name not in MONITORED:
+            raise Refusal(
+                f"callbacks.{key}.monitor={name}: expected one of {', '.join(MONITORED)}"
+                f"{nearest(str(name), MONITORED)}",
+                "config",
+            )
 
 
 def chosen(group: str, config: Any, table: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:

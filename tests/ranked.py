@@ -10,8 +10,8 @@ from pathlib import Path
 from forecast.error import Diverged
 
 
-def work(does: str, pids: str) -> str:
-    """Rank 1 comes to some end; the others would go on for minutes."""
+def work(does: str, pids: str, *given: object) -> str:
+    """Rank 1 comes to some end, unless it waits; the others would go on for minutes."""
     rank = int(os.environ["LOCAL_RANK"])
     (Path(pids) / str(rank)).write_text(str(os.getpid()))
     logging.getLogger("forecast.data").warning("rank %d is here", rank)
@@ -20,7 +20,7 @@ def work(does: str, pids: str) -> str:
         print("noise of rank", rank, file=sys.stderr)
     if does == "returns":
         return f"{rank} of {os.environ['WORLD_SIZE']}"
-    if rank != 1:
+    if rank != 1 or does == "waits":
         time.sleep(300)
     if does == "is killed":
         os.kill(os.getpid(), signal.SIGKILL)

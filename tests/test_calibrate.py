@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import QUICK
 
-from forecast import Forecaster, Refusal, build
+from forecast import Forecaster, Refusal, build, learning
 from forecast.config import composed
 from forecast.data.synthetic import panel
 
@@ -55,6 +55,12 @@ def test_nothing_after_a_cutoff_changes_a_calibrated_forecast(method):
                 before[upto].drop(columns="y"), after[upto].drop(columns="y"), check_exact=True
             )
             assert not np.array_equal(before[numbers(before)], after[numbers(before)])
+
+
+def test_too_few_rows_for_a_level_are_refused_before_training(monkeypatch):
+    monkeypatch.setattr(learning, "alike", lambda *_: pytest.fail("it trains"))
+    with pytest.raises(Refusal, match=r"observed rows are too few to calibrate levels .* needs 99999"):
+        forecaster("calibrate=split", "head.levels=[0.000005,0.5,0.999995]").fit(frame())
 
 
 def test_online_follows_what_came_true_and_the_others_do_not():

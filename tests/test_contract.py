@@ -119,11 +119,6 @@ def test_quantiles_are_mapped_back_one_by_one(found, columns):
     assert all(torch.equal(whole[..., i], scaling.invert(z[..., i], series)) for i in range(columns))
 
 
-def test_scaling_moves_between_devices():
-    moved = Scaling("robust", torch.zeros(2, C).double(), torch.ones(2, C).double()).to(torch.device("meta"))
-    assert (moved.kind, moved.loc.device.type, moved.scale.device.type) == ("robust", "meta", "meta")
-
-
 def batch(context: int = CONTEXT) -> Batch:
     length = context + GAP + HORIZON
     return Batch(

@@ -73,8 +73,9 @@ def test_of_many_windows_the_first_are_named(tmp_path):
 
 
 def test_weights_that_are_not_finite_are_not_kept(tmp_path):
-    settings, data, model = prepared(*WORDS, "trainer.limit_val_batches=0", "callbacks.interruption.minutes=1.0e-9")
+    settings, data, model = prepared(*WORDS, "callbacks.interruption.minutes=1.0e-9")
     made = training.trainer(settings, tmp_path, None)
+    made.limit_val_batches = 0
     made.strategy.checkpoint_io = FILES
 
     def poison(optimizer):

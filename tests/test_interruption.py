@@ -26,6 +26,7 @@ from forecast.data.synthetic import panel
 from forecast.error import Interrupted, Refusal
 from forecast.interruption import Interruption
 from forecast.learning import fit
+from forecast.model.base import Model
 from forecast.sweep.folder import logged
 
 HERE = Path(__file__).parent
@@ -166,6 +167,17 @@ def test_handlers_of_signals_are_given_back(tmp_path):
     go(THREE, tmp_path, "step", 3)
     go(THREE, tmp_path)
     assert {each: signal.getsignal(each) for each in before} == before
+
+
+def test_ctrl_c_is_not_ignored_after_one_that_came_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(Model, "setup", lambda *_, **__: os.kill(os.getpid(), INT))
+    before = signal.signal(INT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            go(THREE, tmp_path)
+        assert signal.getsignal(INT) is signal.default_int_handler
+    finally:
+        signal.signal(INT, before)
 
 
 # --- in processes of their own: real signals ---

@@ -175,6 +175,20 @@ def test_a_row_that_does_not_fit_is_refused_and_nothing_is_kept(change, words):
     pd.testing.assert_frame_equal(found, forecaster.predict(until(rows, ROWS + 2, HORIZON)), check_exact=True)
 
 
+def test_a_known_future_that_was_told_in_a_refused_call_is_forgotten():
+    """Forecasts that need it lack it afterwards, as they do where it was never told."""
+    forecaster, rows = made("columns")
+    forecaster.observe(until(rows, ROWS + 1, HORIZON)[ROWS:])
+    (now, later), (then, beyond) = told(rows, ROWS + 1), told(rows, ROWS + 2)
+    with pytest.raises(Refusal, match="'plan' is not known"):
+        forecaster.observe([now, then, beyond | {"plan": 9.0}])
+    forecaster.observe([now, later])
+    with pytest.raises(Refusal, match="'plan' is not known"):
+        forecaster.observe([then])
+    found = forecaster.observe([then, beyond])
+    pd.testing.assert_frame_equal(found, forecaster.predict(until(rows, ROWS + 3, HORIZON)), check_exact=True)
+
+
 def test_what_the_scaler_has_no_number_for_is_refused_and_not_kept():
     rows = frame()
     rows["y"] = rows["y"] - rows["y"].min() + 1

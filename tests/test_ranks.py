@@ -1,12 +1,14 @@
 """Several processes: they train the model that one trains, a run is written once, and one that dies ends the job."""
 
 import json
+import multiprocessing
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,7 +21,8 @@ from conftest import DIRECT
 
 from forecast import Forecaster, config, device, ranks
 from forecast.data.synthetic import panel
-from forecast.error import Diverged, ForecastError
+from forecast.error import Diverged, ForecastError, Interrupted
+from forecast.signals import handled
 
 SMALL = (
     *DIRECT,
@@ -79,7 +82,7 @@ def pair(rows, tmp_path_factory):
     """A run of two processes by the console script: its folder's parent, exit code, stdout, stderr."""
     folder = tmp_path_factory.mktemp("pair")
     rows.to_csv(folder / "my.csv", index=False)
-    words = ("train", "data.path=my.csv", *SMALL, *HARD, *TWO, "batch_size=4")
+    words = ("train", "data.path=my.csv", *SMALL, *HARD, *TWO, "batch_size=8")
     return folder, *ended(shown(folder, *words))
 
 
@@ -140,6 +143,25 @@ def test_a_rank_that_ends_early_ends_all_and_is_named(does, tmp_path, capfd):
         with pytest.raises(ProcessLookupError):
             os.kill(int(path.read_text()), 0)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_while_ranks_are_started_leaves_none_behind(number, tmp_path, monkeypatch):
+    """SLURM is told to send the second one."""
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    kill = threading.Thread(target=lambda: (waited_for(tmp_path), os.kill(os.getpid(), number)))
+    kill.start()
+    began = time.monotonic()
+    with pytest.raises(Interrupted, match=number.name), handled(lambda *_: None):
+        ranks.spread(2, ranked.work, "waits", str(tmp_path), np.zeros(20_000_000))
+    kill.join()
+    assert time.monotonic() - began < 60
+    assert not [x for x in multiprocessing.active_children() if x.is_alive()]
+
+
+def waited_for(folder: Path) -> None:
+    while not list(folder.iterdir()):
+        time.sleep(0.01)
 
 
 def test_a_rank_that_was_killed_is_named_and_not_those_that_failed_without_it(tmp_path):
@@ -208,7 +230,7 @@ def test_a_run_that_is_told_to_stop_takes_its_processes_along(rows, tmp_path):
 @pytest.mark.slow
 def test_a_sweep_of_runs_by_two_processes(rows, tmp_path):
     rows.to_csv(tmp_path / "my.csv", index=False)
-    words = ("data.path=my.csv", *SMALL, *HARD, *TWO, "batch_size=4")
+    words = ("data.path=my.csv", *SMALL, *HARD, *TWO, "batch_size=8")
     code, _, error = ended(shown(tmp_path, "train", "-m", *words, "seed=1,2"))
     assert code == 0, error
     (sweep,) = tmp_path.glob("outputs/sweep/*")
@@ -221,7 +243,7 @@ def test_a_sweep_of_runs_by_two_processes(rows, tmp_path):
 
 # --- processes that other programs start: torchrun on two nodes, SLURM ---
 
-NODES = (*SMALL, *HARD, "trainer=ddp", "trainer.devices=1", "trainer.num_nodes=2", "batch_size=4")
+NODES = (*SMALL, *HARD, "trainer=ddp", "trainer.devices=1", "trainer.num_nodes=2", "batch_size=8")
 
 
 def port() -> int:

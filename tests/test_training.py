@@ -319,6 +319,67 @@ def test_what_is_validated_and_saved_is_the_average(name, monkeypatch):
     assert score == pytest.approx(fitted.fitted.record["val/loss"], rel=1e-5)
 
 
+class Elsewhere(Callback):
+    """Has batches gathered on another device: PyTorch's one without memory, in the place of a GPU."""
+
+    def on_train_end(self, trainer, pl_module):
+        place = torch.device("meta")
+        trainer.datamodule.on_after_batch_transfer((torch.arange(2, device=place), torch.ones(2, device=place)), 0)
+        assert trainer.datamodule.near["val"].starts.device == place
+
+
+def test_what_was_trained_on_another_device_is_judged_where_the_model_is_and_leaves_nothing_there(monkeypatch):
+    made, kept = training.trainer, []
+
+    def trainer(*given):
+        kept.append(made(*given))
+        kept[0].callbacks.append(Elsewhere())
+        return kept[0]
+
+    monkeypatch.setattr(training, "trainer", trainer)
+    fitted = Forecaster(overrides=TINY).fit(frame()).fitted
+    assert math.isfinite(fitted.record["val/loss"]) and fitted.model._trainer is None
+    assert {x.panel.y.device.type for x in kept[0].datamodule.near.values()} == {"cpu"}
+
+
+NOTHING_LEARNT = {
+    "callbacks.checkpoint.save_top_k=0": "save_top_k=0",
+    "trainer.max_steps=0": "max_steps=0: a training needs steps",
+    "trainer.limit_train_batches=0": "limit_train_batches=0: a training needs steps",
+    "trainer.limit_val_batches=0": "limit_val_batches=0: a training needs steps",
+    "trainer.check_val_every_n_epoch=5": "check_val_every_n_epoch=5 is more than trainer.max_epochs=1",
+    "callbacks.early_stopping={monitor: val/los}": r"monitor=val/los: expected .* did you mean 'val/loss'\?",
+    "callbacks.checkpoint.monitor=loss": "checkpoint.monitor=loss: expected one of val/loss",
+}
+
+
+@pytest.mark.parametrize("word", NOTHING_LEARNT)
+def test_a_training_that_would_choose_no_weights_is_refused_before_data_are_read(word):
+    words = [word if x.split("=")[0] == word.split("=")[0] else x for x in TINY]
+    with pytest.raises(Refusal, match=NOTHING_LEARNT[word]):
+        Forecaster(overrides=[*words, word]).fit("there is no such file.csv")
+
+
+def test_a_training_that_ends_before_any_validation_is_refused():
+    with pytest.raises(Refusal, match="ended before any validation"):
+        Forecaster(overrides=[*TINY, "trainer.max_time='00:00:00:00'"]).fit(frame())
+
+
+def test_a_fit_does_not_go_on_from_another_one(monkeypatch, tmp_path):
+    """Of a folder that another fit had: one that dies at once leaves nothing of that one to go on from."""
+    words = [*TINY, "trainer.max_epochs=2"]
+    expected = Forecaster(overrides=words, seed=2).fit(frame()).predict()
+    Forecaster(overrides=words, seed=1).fit(frame(), folder=tmp_path)
+    with pytest.raises(Refusal, match="settings are not those"):
+        Forecaster(overrides=words, seed=2).fit(frame(), folder=tmp_path, resume=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(lightning.Trainer, "fit", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            Forecaster(overrides=words, seed=2).fit(frame(), folder=tmp_path)
+    found = Forecaster(overrides=words, seed=2).fit(frame(), folder=tmp_path, resume=True)
+    pytest.importorskip("pandas").testing.assert_frame_equal(found.predict(), expected, check_exact=True)
+
+
 # --- emphasis ---
 
 EMPHASES = {

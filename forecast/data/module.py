@@ -58,6 +58,7 @@ class SeriesDataModule(lightning.LightningDataModule):
         count = min(len(train), windows_per_epoch or len(train))
         self.batch_size = batch_size or min(LARGEST, max(SMALLEST, count // STEPS))
         self.windows = {"train": train, "val": self.cut(panel, replace(free, stride=1), borders, "val")}
+        self.near = self.windows  # the same, on the device that trains
 
     @staticmethod
     def cut(panel: Panel, window: Window, borders: Borders, part: str, newest: int | None = None) -> Windows:
@@ -123,9 +124,14 @@ class SeriesDataModule(lightning.LightningDataModule):
         assert trainer is not None
         part = "train" if trainer.training else "val"
         numbers, weight = batch
-        if self.windows[part].starts.device != numbers.device:
-            self.windows = {name: windows.to(numbers.device) for name, windows in self.windows.items()}
-        return self.windows[part].batch(numbers, weight)
+        if self.near[part].starts.device != numbers.device:
+            panel = self.panel.to(numbers.device)
+            self.near = {name: windows.on(panel) for name, windows in self.windows.items()}
+        return self.near[part].batch(numbers, weight)
+
+    def teardown(self, stage: str) -> None:
+        """Lightning takes the model from the device, too."""
+        self.near = self.windows
 
 
 def counted(names: list[str]) -> str:

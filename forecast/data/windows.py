@@ -266,7 +266,7 @@ class Windows:
 
     def recent(self, count: int) -> "Windows":
         """About `count` of them: of each series the newest whose targets don't overlap, of too many series some."""
-        apart = 1 if self.window.anchor else max(1, self.window.horizon // self.window.stride)
+        apart = 1 if self.window.anchor else -(-self.window.horizon // self.window.stride)
         back = torch.searchsorted(self.series, self.series, right=True) - 1
         back -= torch.arange(len(self), device=back.device)
         each = max(1, count // len(self.series.unique()))
@@ -275,8 +275,12 @@ class Windows:
         return Windows(self.panel, self.window, self.starts[chosen])
 
     def to(self, device: torch.device) -> "Windows":
-        weights = None if self.weights is None else self.weights.to(device)
-        return Windows(self.panel.to(device), self.window, self.starts.to(device), weights)
+        return self if self.starts.device == device else self.on(self.panel.to(device))
+
+    def on(self, panel: Panel) -> "Windows":
+        """The same windows of the same panel on another device."""
+        weights = None if self.weights is None else self.weights.to(panel.y.device)
+        return Windows(panel, self.window, self.starts.to(panel.y.device), weights)
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All windows in order, the last batch kept."""

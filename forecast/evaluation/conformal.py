@@ -155,13 +155,8 @@ def learnt(
     groups = tuple(zip(*(index.unique().get_level_values(i).tolist() for i in (0, 1)), strict=True))
     scores, sizes = scored(table, deviations(table, scale), around, levels, symmetric)
     _, _, coverage = plan(levels, symmetric)
+    enough(len(table), levels, symmetric)
     whole, each = ranked(scores, np.zeros_like(group), 1, coverage), ranked(scores, group, len(groups), coverage)
-    if np.isinf(whole).any():
-        raise Refusal(
-            f"{len(table)} observed rows are too few to calibrate levels {list(levels)}, the outermost of which "
-            f"needs {math.ceil(coverage.max() / (1 - coverage.max()))}: use more validation data, or fewer levels",
-            "too-short",
-        )
     few = np.isinf(each).any(1)
     if few.any():
         series, number = groups[int(few.argmax())]
@@ -173,6 +168,22 @@ def learnt(
     offsets = np.concatenate([whole, np.where(np.isinf(each), whole, each)])
     units = np.concatenate([[sizes.mean()], size])
     return Calibration(around, levels, by, pooled, symmetric, rate, groups, offsets, units)
+
+
+def enough(count: int, levels: tuple[float, ...], symmetric: bool) -> None:
+    """Raises Refusal for so few observed rows that the score of a level's rank is not among theirs."""
+    _, _, coverage = plan(levels, symmetric)
+    if (rank(count, coverage) > count).any():
+        raise Refusal(
+            f"{count} observed rows are too few to calibrate levels {list(levels)}, the outermost of which "
+            f"needs {math.ceil(coverage.max() / (1 - coverage.max()))}: use more validation data, or fewer levels",
+            "too-short",
+        )
+
+
+def rank(count: np.ndarray | int, coverage: np.ndarray) -> np.ndarray:
+    """Which of so many scores, in ascending order, a level moves by: one beyond them where they are too few."""
+    return np.ceil(np.round((count + 1) * coverage, 9)).astype("int64").clip(1)  # 0.9 - 0.1 is above 0.8
 
 
 def scored(
@@ -189,10 +200,10 @@ def scored(
 def ranked(scores: np.ndarray, group: np.ndarray, groups: int, coverage: np.ndarray) -> np.ndarray:
     """The score of rank ceil((n + 1) coverage) of each group [group score]; infinite where that is beyond n."""
     count = np.bincount(group, minlength=groups)
-    rank = np.ceil(np.round((count[:, None] + 1) * coverage, 9)).astype("int64").clip(1)  # 0.9 - 0.1 is above 0.8
-    place = np.cumsum(count)[:, None] - count[:, None] + np.minimum(rank, count[:, None]) - 1
+    wanted = rank(count[:, None], coverage)
+    place = np.cumsum(count)[:, None] - count[:, None] + np.minimum(wanted, count[:, None]) - 1
     ordered = np.stack([x[order(x, group.astype(np.min_scalar_type(groups)))] for x in scores.T], 1)
-    return np.where(rank <= count[:, None], np.take_along_axis(ordered, place, 0), np.inf)
+    return np.where(wanted <= count[:, None], np.take_along_axis(ordered, place, 0), np.inf)
 
 
 def order(scores: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The best job of a sweep as an experiment of its own, which composes to what the job was trained with."""
 
+import shlex
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,13 @@ def experiment(job: Job, groups: Collection[str], told: str) -> str:
                 inner = inner.setdefault(part, {})
             inner[last] = value
     tree = {"defaults": [*base, *chosen, "_self_"], **values}
-    use = f"forecast train --config-dir {job.folder.parent} experiment=best"
-    return f"# @package _global_\n# {use}\n# {told}\n{yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)}"
+    head = f"# @package _global_\n# {command(job.folder.parent)}\n# {told}\n"
+    return head + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def command(sweep: Path) -> str:
+    """What trains the best job of a sweep again."""
+    return f"forecast train --config-dir {shlex.quote(str(sweep))} experiment=best"
 
 
 def path(sweep: Path) -> Path:

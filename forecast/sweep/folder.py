@@ -7,10 +7,12 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from shutil import rmtree
+from typing import TextIO
 
 from forecast.error import CannotWrite, Refusal
 
 LOCK = ".lock"
+TRIES = 100  # to make a folder whose parents vanish
 
 
 def stamp() -> str:
@@ -22,7 +24,7 @@ def claim(folder: Path) -> Path:
 
     mkdir is atomic: of two runs that start at once, one gets the next number.
     """
-    number = 0
+    number = vanished = 0
     try:
         while True:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +35,9 @@ def claim(folder: Path) -> Path:
             except FileExistsError:
                 number += 1
             except FileNotFoundError:  # a run that was refused has just taken its empty parents away
-                continue
+                vanished += 1
+                if vanished == TRIES:
+                    raise
     except OSError as error:
         raise CannotWrite(f"{folder} can't be made: {error.strerror or error}", "cannot-write") from error
 
@@ -57,15 +61,26 @@ def claimed(folder: Path, given: Path | None = None) -> Iterator[Path]:
 def held(folder: Path) -> Iterator[Path]:
     """A folder of which one process at a time is in charge; whatever ends that process gives it up.
 
-    Raises Refusal if another one has it.
+    Raises Refusal if another one has it, CannotWrite if it can't be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Refusal(f"{folder}: another sweep is at work there", "in-use") from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a")
+    except OSError as error:
+        raise CannotWrite(f"{folder} can't be made: {error.strerror or error}", "cannot-write") from error
+    with file:
+        lock(file, Refusal(f"{folder}: another sweep is at work there", "in-use"))
         yield folder
+
+
+def lock(file: TextIO, refusal: Refusal) -> None:
+    """Keeps a file for this process until it is closed; raises the refusal if another one has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise refusal from error
+    except OSError:  # a file system without locks
+        pass
 
 
 @contextmanager
@@ -78,12 +93,7 @@ def logged(path: Path) -> Iterator[None]:
     logging.getLogger("forecast").addHandler(handler)
     try:
         assert handler.stream is not None
-        try:
-            fcntl.flock(handler.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Refusal(f"{path.parent}: another process is at work on this run", "busy") from error
-        except OSError:  # a file system without locks
-            pass
+        lock(handler.stream, Refusal(f"{path.parent}: another process is at work on this run", "busy"))
         yield
     finally:
         logging.getLogger("forecast").removeHandler(handler)

@@ -16,7 +16,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from forecast.error import ForecastError
+from forecast.error import ForecastError, Interrupted
 from forecast.sweep.job import FOLDER, OUTPUT, Job, read
 from forecast.sweep.job import jobs as jobs_of
 
@@ -87,6 +87,8 @@ def run(commands: Sequence[tuple[Path, list[str]]], jobs: int, timeout: float | 
         for child in running.values():
             child.stop()
             child.account("interrupted")
+        for folder, _ in waiting:
+            read(folder).ended("failed", Interrupted.exit, "not begun", cut=True)
     return ended
 
 
@@ -149,9 +151,9 @@ class Child:
         return job
 
     def account(self, why: str | None) -> Job:
-        """The job's own account of its end; if it could give none, or was stopped from outside, one for it."""
+        """The job's own account of its end; if it could give none, or was cut off from outside, one for it."""
         job, code = read(self.folder), self.process.returncode
-        if job.state == "running" or (why is not None and job.state != "done"):
+        if job.state == "running" or (why is not None and job.cut):
             job = job.ended("failed", code, why or reason(code, self.folder / OUTPUT), cut=True)
         return job
 

@@ -84,9 +84,14 @@ def ranking(table: pd.DataFrame, keys: list[str]) -> str:
     numbers = done[keys].apply(pd.to_numeric, errors="coerce").astype(float)  # also if there are none
     told = done[keys].where(numbers.isna() | (numbers % 1 == 0), numbers)
     shown = pd.concat([done[["job"]], told, after.dropna(axis=1, how="all")], axis=1)
-    text = shown.map(lambda x: f"{x:.4g}" if isinstance(x, float) else str(x))
+    text = shown.map(lambda x: number(x) if isinstance(x, float) else str(x))
     lines = [terminal.table([list(map(str, shown)), *text.to_numpy().tolist()])] if len(done) else []
     pruned = ", ".join(table.loc[table["state"] == "pruned", "job"])
     lines += [f"stopped early as others did better: {pruned}"] if pruned else []
     failed = table[~table["state"].isin(OVER)]
     return "\n".join([*lines, *(f"job {x.job} {x.state}: {x.reason}" for x in failed.itertuples())])
+
+
+def number(x: float) -> str:
+    """Four digits, and all of those before the point."""
+    return f"{x:.0f}" if 1e3 <= abs(x) < 1e9 else f"{x:.4g}"

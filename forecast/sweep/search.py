@@ -39,6 +39,7 @@ class Search(Grid):
         studies.sampler(settings.sampler, settings.seed)  # refuses before there is a folder
         folder = opened(self.config)
         study = studies.opened(folder, None, studies.pruner(early), len(targets))
+        studies.alike(study, fixed)
         study.sampler = studies.sampler(settings.sampler, settings.seed + len(study.trials))  # draws no number twice
         left, resume = settings.trials - retried(study), "seconds" not in targets  # of one that goes on, the last try's
         while left > 0:

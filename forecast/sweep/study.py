@@ -3,7 +3,7 @@
 import inspect
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from forecast.error import Refusal, nearest
 
-JOURNAL, NAME = "study.journal", "sweep"
+JOURNAL, NAME, FIXED = "study.journal", "sweep", "fixed"
 NEEDS_OPTIMIZE = ("bruteforce",)  # stops the study from inside Optuna's own loop; sweep=grid does what it does
 ROUND = 1e-9  # of a step: how far from a whole number of steps the end of a range may be
 
@@ -42,6 +42,19 @@ def opened(sweep: Path, sampler: Any = None, pruner: Any = None, objectives: int
             "config",
         )
     return study
+
+
+def alike(study: Any, fixed: Sequence[str]) -> None:
+    """Keeps what all trials of a study are told; refuses to go on with trials that are told something else."""
+    told = sorted(fixed)
+    if (known := study.user_attrs.get(FIXED, told)) != told:
+        other = ", ".join(sorted({*known} ^ {*told}))
+        raise Refusal(
+            f"sweep=optuna: the trials so far were told something else ({other}), and can't be compared with new ones: "
+            "name another sweep.folder",
+            "config",
+        )
+    study.set_user_attr(FIXED, told)
 
 
 def sampler(name: str, seed: int) -> Any:

@@ -121,7 +121,7 @@ def test_jobs_end_with_their_sweep(number):
     assert waited(lambda: not any(alive(int(path.read_text())) for path in pids))
     states = [(job.state, job.reason) for job in jobs(Path("sweep"))]
     seen = ("running", "") if number == signal.SIGKILL else ("failed", "interrupted")
-    assert states == [seen, seen, ("running", "")]
+    assert states == [seen, seen, ("running", "") if number == signal.SIGKILL else ("failed", "not begun")]
     assert not (commands[2][0] / "pid").exists()
 
 
@@ -139,6 +139,14 @@ while True:
         sweep.send_signal(signal.SIGINT)
     assert sweep.wait(GRACE / 2) != 0
     assert [(job.state, job.code, job.reason) for job in jobs(Path("sweep"))] == [("failed", -9, "interrupted")] * 2
+
+
+@pytest.mark.parametrize("end", ["pruned", "refuses", "diverges"])
+def test_what_a_job_says_of_its_own_end_counts_when_it_is_told_to_stop(end):
+    (code, *said), how = ENDS[end], "def stop(*_):\n    {}\nsignal.signal(15, stop)\ntime.sleep(60)"
+    ended = run(made(Path("sweep"), [how.format(code)]), 1, 1.0)
+    (job,) = ended.values()
+    assert [job.state, job.code, job.reason, job.cut] == said
 
 
 def test_a_job_that_is_told_to_stop_may_save_what_it_has():

@@ -163,6 +163,14 @@ def test_what_failed_is_listed_and_tried_again_by_the_same_command():
     assert not third.seen
 
 
+def test_a_search_does_not_go_on_with_trials_that_were_told_something_else():
+    search(Launcher())
+    with pytest.raises(Refusal, match=r"told something else \(horizon=3\).*another sweep.folder"):
+        search(Launcher(), [*SPACE, "horizon=3"], trials=14)
+    search(again := Launcher(), trials=14)
+    assert len(again.seen) == 2
+
+
 def test_what_fails_again_counts_as_one_trial():
     for _ in range(3):
         with pytest.raises(ForecastError, match="1 of 5 jobs failed"):

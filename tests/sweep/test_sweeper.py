@@ -138,6 +138,12 @@ def test_of_two_sweeps_in_one_folder_the_second_is_refused_and_touches_nothing(f
     assert forecast(*words, "loss=mse")[0] == 0 and len(jobs(Path("mine"))) == 2
 
 
+def test_a_sweep_folder_that_can_not_be_made_is_said(forecast, tables):
+    Path("afile").touch()
+    code, _, err = forecast("score", "-m", "sweep.folder=afile/x", "tables=a.csv,b.csv")
+    assert code == 4 and "afile/x can't be made" in err and "Traceback" not in err
+
+
 def started(log: str, *words: str) -> subprocess.Popen:
     with Path(log).open("w") as out:
         return subprocess.Popen([sys.executable, "-m", "forecast", *words], stdout=out, stderr=subprocess.STDOUT)
