@@ -57,7 +57,7 @@ class Files(CheckpointIO):
                 "bring them back, or begin another run",
                 "other-data",
             )
-        if found.get("settings", self.settings) != self.settings:  # those of before 0.1 have none
+        if found.get("settings", self.settings) != self.settings:  # older ones have none
             raise Refusal(
                 f"{path}: the settings are not those that the run began with: bring them back, or begin another run",
                 "other-settings",

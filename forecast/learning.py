@@ -75,12 +75,13 @@ def learn(
     module = datamodule(settings, panel, borders)
     if (panel.first + panel.lengths > torch.as_tensor(borders[1])).any():  # an update has no test part yet
         SeriesDataModule.cut(panel, origin_window(settings, panel.layout.clock, statistics.season), borders, "test")
-    calibrate = build.calibration(settings["calibrate"], build.part("head", settings["head"]))
-    judging = None if calibrate is None else calibrating(settings, panel, borders, statistics.season)
-    if judging is not None:
+    head = build.part("head", settings["head"])
+    calibrate, judging = build.calibration(settings["calibrate"], head), None
+    if calibrate is not None:
+        judging = calibrating(settings, panel, borders, statistics.season)
         observed = sum(int(batch.target_observed.sum()) for batch in judging.batches(AT_ONCE))
-        levels = build.part("head", settings["head"]).levels or settings["calibrate"]["levels"]
-        enough(observed, tuple(levels), settings["calibrate"]["symmetric"])
+        levels = tuple(head.levels or settings["calibrate"]["levels"])
+        enough(observed, levels, settings["calibrate"]["symmetric"])
     count, given = device.processes(device.able(settings)), (digest, folder, weights, resume)
     if count:
         learnt, epochs, steps = ranks.spread(count, share, settings, panel, statistics, borders, *given)
